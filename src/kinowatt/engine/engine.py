@@ -1,0 +1,204 @@
+"""How one Shot is shot: text, anchors, steps, pixels, bill."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from kinowatt import language
+from kinowatt.clip import Clip
+from kinowatt.energy.bill import EnergyBill
+from kinowatt.energy.meter import Meter
+from kinowatt.engine import conditioning, noise, sample
+from kinowatt.engine.runtime import Runtime, choose
+from kinowatt.errors import DeviceError, ShotError
+from kinowatt.media.image import fit
+from kinowatt.models import specs
+from kinowatt.models.protocols import Conditioning
+from kinowatt.shot import Shot, still
+
+MAX_FRAMES = 961  # one minute at 16 fps
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a take is: phase, steps done, and the bill so far."""
+
+    phase: str
+    done: int
+    of: int
+    bill: EnergyBill
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """One finished clip with everything that made it."""
+
+    clip: Clip
+    bill: EnergyBill
+    shot: Shot
+    weights_sha256: str
+    runtime: str  # what ran the network, for example "torch float32" or "openvino bfloat16"
+    warnings: tuple[str, ...] = ()
+    understood: tuple[str, ...] = ()
+    not_understood: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A shot with every default filled in: what will be computed. Sizes in pixels."""
+
+    shot: Shot
+    frames: int
+    width: int
+    height: int
+    canvas_width: int  # what the network computes; the clip is cut from its middle
+    canvas_height: int
+    tokens: tuple[str, ...]
+    reading: language.Reading
+    warnings: tuple[str, ...] = field(default=())
+
+
+def fill(shot: Shot, spec: specs.ModelSpec, grid: int) -> Plan:
+    """Fill the defaults of the model into a shot; `grid` is the pixel multiple that the network needs. ShotError if it cannot be made."""
+    width, height = shot.size or spec.size
+    if width % 2 or height % 2:
+        raise ShotError(f"{width}x{height} has an odd side, which H.264 video cannot hold; {width + width % 2}x{height + height % 2} would work")
+    seconds = spec.seconds if shot.seconds is None else shot.seconds
+    frames = min(max(round(seconds * spec.fps / 4), 0) * 4 + 1, MAX_FRAMES)
+    canvas = [math.ceil(side / grid) * grid for side in (width, height)]
+    reading = language.read(shot.prompt)
+    camera = shot.camera
+    extra = language.controls(move=camera.move, lens_mm=camera.lens_mm, shot=camera.shot, angle=camera.angle, mood=shot.mood)
+    steps = spec.steps if shot.steps is None else shot.steps
+    guidance = spec.guidance if shot.guidance is None else shot.guidance
+    filled = replace(shot, size=(width, height), seconds=frames / spec.fps, steps=steps, guidance=guidance)
+    plan = Plan(filled, frames, width, height, canvas[0], canvas[1], language.merge(reading, extra), reading)
+    return replace(plan, warnings=_warnings(plan, spec))
+
+
+def _warnings(plan: Plan, spec: specs.ModelSpec) -> tuple[str, ...]:
+    said = [spec.weakness] if spec.weakness else []
+    areas = [w * h for w, h in spec.trained_sizes]
+    if not 0.7 * min(areas) <= plan.width * plan.height <= 1.4 * max(areas):
+        sizes = ", ".join(f"{w}x{h}" for w, h in spec.trained_sizes)
+        said.append(f"{spec.name} was trained at {sizes}; {plan.width}x{plan.height} is beyond that and will look worse")
+    if plan.frames > spec.trained_frames:
+        most = spec.trained_frames / spec.fps
+        said.append(f"{spec.name} was trained on clips of {most:.1f} s; {plan.frames / spec.fps:.1f} s in one go will drift")
+    mode = mode_of(plan.shot)
+    if mode not in spec.trained_modes:
+        said.append(f"{spec.name} was not trained on the mode {mode!r}")
+    if not plan.reading.understood:
+        said.append(f"{spec.name} understood no word of the prompt; it will show a scene of its own choice")
+    return tuple(said)
+
+
+def mode_of(shot: Shot) -> str:
+    """The way of placing anchors, in the words of `ModelSpec.trained_modes`."""
+    at = {a.at for a in shot.anchors}
+    if not at:
+        return "text"
+    if any(a.strength < 1 for a in shot.anchors):
+        return "soft"
+    if at - {"start", "end"}:
+        return "keys"
+    return "both" if len(at) > 1 else str(at.pop())
+
+
+class Engine:
+    """A loaded model on a device. `generate` makes one take; it may be called again and again."""
+
+    def __init__(self, model: specs.Model, device: torch.device, runtime: str = "auto") -> None:
+        self.model, self.device = model, device
+        self.runtime: Runtime = choose(runtime, model, device)
+        self.grid = model.codec.stride[1] * model.dit.config.patch[1]
+
+    def plan(self, shot: Shot) -> Plan:
+        """What `generate` would compute, without computing it."""
+        return fill(shot, self.model.spec, self.grid)
+
+    def generate(self, shot: Shot, on_step: Callable[[Progress], None] | None = None, meter: Meter | None = None) -> Take:
+        """Make one take. ShotError if the shot cannot be made; DeviceError if the device fails."""
+        plan = self.plan(shot)
+        meter = meter or Meter()
+        try:
+            with meter:
+                frames_TCHW, notes = self._shoot(plan, meter, on_step or (lambda progress: None))
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise DeviceError(f"{plan.width}x{plan.height} with {plan.frames} frames does not fit into memory; ask for less") from error
+        read = plan.reading
+        return Take(
+            Clip(frames_TCHW, fps=self.model.spec.fps),
+            meter.bill,
+            plan.shot,
+            self.model.sha256,
+            self.runtime.name,
+            (*plan.warnings, *notes),
+            read.understood,
+            read.not_understood,
+        )
+
+    def _shoot(self, plan: Plan, meter: Meter, tell: Callable[[Progress], None]) -> tuple[np.ndarray, list[str]]:
+        shot = plan.shot
+        assert shot.steps is not None
+        assert shot.guidance is not None
+        with meter.phase("text"), torch.inference_mode():
+            negative = language.read(shot.negative).tokens if shot.negative else ()
+            text = self.model.text.encode([plan.tokens, negative])
+        with meter.phase("encode"):
+            known, notes = self._anchors(plan)
+        tell(Progress("denoise", 0, shot.steps, meter.so_far()))
+        with meter.phase("denoise"):
+            ceiling = known.ceiling_1F.to(self.device)
+            cond = Conditioning(text[:1], text[1:], known.latents_1CFHW.to(self.device), ceiling)
+            # Drawn on the CPU, so that a seed means the same picture on every device.
+            start = torch.randn(cond.known_BCFHW.shape, generator=torch.Generator().manual_seed(shot.seed)).to(self.device)
+            schedule = noise.schedule(shot.steps, start.shape[2], shift=self.model.shift)
+            latents = sample.denoise(
+                self.runtime.denoiser,
+                cond,
+                start,
+                schedule,
+                guidance=shot.guidance,
+                on_step=lambda done, of, x: tell(Progress("denoise", done, of, meter.so_far())),
+            )
+        with meter.phase("decode"), torch.inference_mode():
+            parts = []
+            for signal in self.runtime.decode_stream(latents):
+                parts.append(conditioning.to_frames(signal))
+                tell(Progress("decode", sum(map(len, parts)), plan.frames, meter.so_far()))
+        frames_TCHW = conditioning.paste_back(np.concatenate(parts), known)
+        top, left = (plan.canvas_height - plan.height) // 2, (plan.canvas_width - plan.width) // 2
+        return np.ascontiguousarray(frames_TCHW[:, :, top : top + plan.height, left : left + plan.width]), notes
+
+    def _anchors(self, plan: Plan) -> tuple[conditioning.Known, list[str]]:
+        """Fit the anchors to the clip and encode them."""
+        fitted, notes = [], []
+        for number, anchor in enumerate(plan.shot.anchors, 1):
+            # A still has no rate: it holds one frame of any.
+            fps = self.model.spec.fps if anchor.clip.frames > 1 else None
+            clip, note = fit(anchor.clip, plan.canvas_width, plan.canvas_height, fps)
+            if note:
+                notes.append(f"anchor {number}: {note}")
+            if clip.frames == 1 and anchor.strength < 1:
+                clip = still(clip, plan.frames)  # an edit of a photograph: it stands over the whole clip
+            fitted.append(replace(anchor, clip=clip))
+        size = (plan.canvas_height, plan.canvas_width)
+        return conditioning.build(fitted, self.runtime.codec, plan.frames, *size, self.model.spec.fps), notes
+
+
+def load(name: str = "spark", device: str = "auto", runtime: str = "auto") -> Engine:
+    """An engine for a named model (or a folder) on "auto", "cpu" or "cuda". WeightsError, ShotError."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda") and not device.startswith("cuda:"):
+        raise ShotError(f"device {device!r} is unknown; use auto, cpu or cuda")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ShotError("no CUDA device answers on this machine; use --device cpu")
+    where = torch.device(device)
+    return Engine(specs.load(specs.find(name), where), where, runtime)

@@ -1,0 +1,103 @@
+"""The models that kinowatt knows, and what each was trained on. Whatever a model was not trained on runs with a warning, never silently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kinowatt.errors import WeightsError
+from kinowatt.models import weights
+from kinowatt.models.dit import DiTConfig, VideoDiT
+from kinowatt.models.text import TextConfig, TextEncoder
+from kinowatt.models.vae import CodecConfig, VideoCodec
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model: its files, its defaults and its training. Sizes in pixels, width first."""
+
+    name: str
+    folder: Path
+    sha256: dict[str, str]  # file name → hash; empty for a folder of the user's own
+    licence: str
+    trained_on: str
+    trained_modes: frozenset[str]
+    trained_sizes: tuple[tuple[int, int], ...]
+    trained_frames: int
+    fps: float
+    size: tuple[int, int]
+    seconds: float
+    steps: int
+    guidance: float
+    weakness: str = ""  # one honest sentence, shown with every take
+
+
+SPARK = ModelSpec(
+    name="spark",
+    folder=Path(__file__).parent / "spark",
+    sha256={},
+    licence="Apache-2.0",
+    trained_on="the toybox, kinowatt's simulated world (captions in English and Chinese)",
+    trained_modes=frozenset({"text", "image", "start", "end", "both", "keys", "soft"}),
+    trained_sizes=((128, 128), (160, 96), (96, 160)),
+    trained_frames=33,
+    fps=16.0,
+    size=(128, 128),
+    seconds=2.0,
+    steps=20,
+    guidance=3.0,
+)
+
+MODELS = {"spark": SPARK}
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A loaded model, ready to run on one device."""
+
+    spec: ModelSpec
+    codec: VideoCodec
+    dit: VideoDiT
+    text: TextEncoder
+    shift: float  # of the noise levels, as trained
+    sha256: str  # of all weight files, in the order of their names
+
+
+def find(name: str) -> ModelSpec:
+    """The spec of a known model, or of a folder with codec.safetensors and denoiser.safetensors (as `kinowatt train` writes)."""
+    if name in MODELS:
+        return MODELS[name]
+    folder = Path(name)
+    if (folder / "denoiser.safetensors").is_file():
+        return replace(SPARK, name=folder.name or name, folder=folder, sha256={}, licence="your own", trained_on="unknown to kinowatt")
+    raise WeightsError(f"no model named {name!r}; known are {', '.join(MODELS)}, or name a folder that holds codec.safetensors and denoiser.safetensors")
+
+
+def load(spec: ModelSpec, device: torch.device) -> Model:
+    """Read and check the files of a model. WeightsError if one is missing, damaged or does not fit."""
+    read = {name: _read(spec, name) for name in ("codec.safetensors", "denoiser.safetensors")}
+    (codec_tensors, codec_config), (tensors, config) = read["codec.safetensors"], read["denoiser.safetensors"]
+    try:
+        codec = VideoCodec(CodecConfig(**_tuples(codec_config["codec"])))
+        dit = VideoDiT(DiTConfig(**_tuples(config["dit"])))
+        text = TextEncoder(TextConfig(**_tuples(config["text"])))
+        codec.load_state_dict({k: v.float() for k, v in codec_tensors.items()})
+        dit.load_state_dict({k.removeprefix("dit."): v.float() for k, v in tensors.items() if k.startswith("dit.")})
+        text.load_state_dict({k.removeprefix("text."): v.float() for k, v in tensors.items() if k.startswith("text.")})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"the files in {spec.folder} are not a kinowatt model ({str(error).splitlines()[0]}); retrain or restore them") from error
+    modules = [m.eval().requires_grad_(False).to(device) for m in (codec, dit, text)]
+    joined = "+".join(weights.sha256(spec.folder / name) for name in sorted(read))
+    return Model(spec, *modules, shift=float(config.get("shift", 1.0)), sha256=joined)  # type: ignore[arg-type]
+
+
+def _read(spec: ModelSpec, name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    return weights.load(spec.folder / name, spec.sha256.get(name))
+
+
+def _tuples(config: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the configs have tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}

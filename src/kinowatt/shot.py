@@ -1,0 +1,118 @@
+"""The request. A Shot says everything about one take; there is no other request type and no pipeline per task.
+
+A generation mode is not code but a placement of anchors, made by the helpers at the end of this page.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from kinowatt.clip import Clip
+from kinowatt.errors import PromptError, ShotError
+
+START: Literal["start"] = "start"
+END: Literal["end"] = "end"
+At = float | Literal["start", "end"]
+
+MAX_PROMPT_CHARS = 32_000  # as the Videos API
+MAX_SECONDS = 60.0
+OVERLAP_FRAMES = 9  # given to the model on each side of a seam: three latents, enough to see how things move
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """Footage placed in time.
+
+    `at`: START, END, or the second at which its first frame stands.
+    `strength`: 1 keeps the footage as it is, 0 ignores it; in between it may be redrawn (noise ceiling = 1 - strength).
+    """
+
+    clip: Clip
+    at: At = START
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.strength <= 1.0:
+            raise ShotError(f"an anchor's strength lies in (0, 1], not {self.strength:g}")
+        if isinstance(self.at, (int, float)) and not (math.isfinite(self.at) and self.at >= 0):
+            raise ShotError(f"an anchor stands at a second >= 0, not at {self.at}")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How the picture is taken: explicit controls that override the prompt's words. All optional.
+
+    `move` such as orbit-left; `lens_mm` full-frame equivalent (24 mm high sensor); `shot` scale; `angle`.
+    """
+
+    move: str | None = None
+    lens_mm: float | None = None
+    shot: str | None = None
+    angle: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One take to be made. Sizes in pixels, durations in seconds; None means the model's own default."""
+
+    prompt: str
+    negative: str = ""
+    seconds: float | None = None
+    size: tuple[int, int] | None = None  # width, height
+    seed: int = field(default_factory=lambda: random.SystemRandom().randrange(2**31))
+    steps: int | None = None
+    guidance: float | None = None
+    model: str = "spark"
+    anchors: tuple[Anchor, ...] = ()
+    camera: Camera = Camera()
+    mood: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.prompt.strip():
+            raise PromptError("the prompt is empty; say what should be seen, for example: a red ball bounces on sand at dusk")
+        if len(self.prompt) > MAX_PROMPT_CHARS:
+            raise PromptError(f"the prompt has {len(self.prompt)} characters; at most {MAX_PROMPT_CHARS} are read")
+        if self.seconds is not None and not (0 < self.seconds <= MAX_SECONDS):
+            raise ShotError(f"{self.seconds:g} seconds cannot be made; ask for more than 0 and at most {MAX_SECONDS:g}")
+        if self.size is not None and min(self.size) < 16:
+            raise ShotError(f"{self.size[0]}x{self.size[1]} is too small; each side needs at least 16 pixels")
+        if self.size is not None and self.size[0] * self.size[1] > 4096 * 4096:
+            raise ShotError(f"{self.size[0]}x{self.size[1]} is too large; at most 4096x4096 pixels")
+        if self.steps is not None and not 1 <= self.steps <= 1000:
+            raise ShotError(f"{self.steps} steps cannot be taken; ask for 1 to 1000")
+        if self.guidance is not None and not (0 <= self.guidance <= 50):
+            raise ShotError(f"guidance {self.guidance:g} is out of range; 0 to 50")
+        if not 0 <= self.seed < 2**63:
+            raise ShotError(f"seed {self.seed} is out of range; 0 to {2**63 - 1}")
+
+
+def extend(shot: Shot, clip: Clip, *, backward: bool = False, overlap_frames: int = OVERLAP_FRAMES) -> Shot:
+    """Run `clip` on into the future (its last frames at START) or the past (its first frames at END)."""
+    n = min(overlap_frames, clip.frames)
+    anchor = Anchor(clip.cut(0, n), END) if backward else Anchor(clip.cut(clip.frames - n, clip.frames), START)
+    return replace(shot, anchors=(*shot.anchors, anchor))
+
+
+def connect(shot: Shot, before: Clip, after: Clip, *, overlap_frames: int = OVERLAP_FRAMES) -> Shot:
+    """Fill the time between two clips: the end of one at START, the head of the other at END."""
+    return extend(extend(shot, before, overlap_frames=overlap_frames), after, backward=True, overlap_frames=overlap_frames)
+
+
+def loop(shot: Shot, clip: Clip, *, overlap_frames: int = OVERLAP_FRAMES) -> Shot:
+    """Lead `clip` back into itself: its own tail at START, its own head at END."""
+    return connect(shot, clip, clip, overlap_frames=overlap_frames)
+
+
+def remix(shot: Shot, clip: Clip, *, strength: float) -> Shot:
+    """Redraw a whole clip: it stands at START and may change as much as 1 - strength."""
+    return replace(shot, anchors=(*shot.anchors, Anchor(clip, START, strength)))
+
+
+def still(clip: Clip, frames: int) -> Clip:
+    """The first frame of `clip`, held for `frames` frames."""
+    return replace(clip, frames_TCHW=np.repeat(clip.frames_TCHW[:1], frames, axis=0))

@@ -1,0 +1,50 @@
+"""Checkpoints that survive kill -9: written aside, flushed, renamed; a run goes on from the newest whole one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kinowatt.models import weights
+
+
+@dataclass
+class State:
+    """All that a run needs to go on: modules, their moving average, the optimiser, and how far it is."""
+
+    module: nn.Module
+    ema: dict[str, torch.Tensor]
+    optimizer: torch.optim.Optimizer
+    progress: dict[str, Any] = field(default_factory=lambda: {"step": 0, "clips": 0, "seconds": 0.0, "bills": []})
+
+
+def save(path: Path, state: State) -> None:
+    """Write the whole state to one safetensors file."""
+    tensors = {f"model.{k}": v for k, v in state.module.state_dict().items()}
+    tensors |= {f"ema.{k}": v for k, v in state.ema.items()}
+    for i, slots in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in slots.items()}
+    weights.save(path, tensors, {"progress": state.progress})
+
+
+def restore(path: Path, state: State) -> None:
+    """Fill `state` from a checkpoint; WeightsError if it is damaged or of another shape."""
+    tensors, config = weights.load(path)
+    state.progress = config["progress"]
+    try:
+        state.module.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    except RuntimeError as error:
+        raise weights.WeightsError(f"{path} belongs to another recipe; start without --resume ({str(error).splitlines()[0]})") from error
+    for name, average in state.ema.items():
+        average.copy_(tensors[f"ema.{name}"])
+    saved = state.optimizer.state_dict()
+    slots: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".")
+            slots.setdefault(int(index), {})[name] = value
+    state.optimizer.load_state_dict({"state": slots, "param_groups": saved["param_groups"]})

@@ -1,0 +1,75 @@
+"""Two losses: reconstruction for the codec, velocity for the denoiser."""
+
+from __future__ import annotations
+
+import torch
+
+from kinowatt.engine.noise import lagged, noise_levels, shifted, up
+from kinowatt.models.protocols import Denoiser
+
+# How often each way of placing anchors is trained. Every mode of the design is among them; text comes first.
+MODES = {"text": 0.40, "start": 0.20, "end": 0.10, "both": 0.10, "keys": 0.05, "soft": 0.08, "lagged": 0.07}
+
+
+def random_ceilings(batch: int, frames: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """A random anchor placement per clip: ceilings (B, F) and the lag of each clip (B,), both float32."""
+    ceiling, lag = torch.ones(batch, frames), torch.zeros(batch)
+    if frames == 1:
+        return ceiling, lag
+    modes = torch.multinomial(torch.tensor(list(MODES.values())), batch, replacement=True, generator=generator).tolist()
+    for b, mode in enumerate(list(MODES)[m] for m in modes):
+        # Squaring favours few given latents: one image or a short overlap is what people bring.
+        share = torch.rand(2, generator=generator).square()
+        head, tail = (1 + (share * (frames - 1)).long()).clamp(max=frames - 1).tolist()
+        if mode in ("start", "both"):
+            ceiling[b, :head] = 0.0
+        if mode in ("end", "both"):
+            ceiling[b, frames - min(tail, frames - head if mode == "both" else tail) :] = 0.0
+        if mode == "both" and not ceiling[b].any():
+            ceiling[b, frames // 2] = 1.0
+        if mode == "keys":
+            ceiling[b] = (torch.rand(frames, generator=generator) > 0.25).float()
+            ceiling[b, int(torch.randint(frames, (1,), generator=generator))] = 1.0
+        if mode == "soft":
+            ceiling[b] = 0.2 + 0.75 * torch.rand(1, generator=generator)
+        if mode == "lagged":
+            lag[b] = torch.rand(1, generator=generator) * 1.5
+    return ceiling, lag
+
+
+def random_levels(batch: int, frames: int, shift: float, generator: torch.Generator) -> torch.Tensor:
+    """Noise levels (B, F): a logit-normal step per clip (Esser et al. 2024), lagged and capped as in sampling."""
+    ceiling, lag = random_ceilings(batch, frames, generator)
+    step = torch.sigmoid(torch.randn(batch, generator=generator))
+    rows = [shifted(lagged(step[b : b + 1], frames, float(lag[b])), shift) for b in range(batch)]
+    return noise_levels(torch.cat(rows), ceiling)
+
+
+def velocity_loss(
+    denoiser: Denoiser, clean_BCFHW: torch.Tensor, text_BLD: torch.Tensor, shift: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Mean squared error of the velocity over latent frames that hold noise (scalar)."""
+    batch, _, frames = clean_BCFHW.shape[:3]
+    level = random_levels(batch, frames, shift, generator).to(clean_BCFHW.device)
+    noise = torch.randn(clean_BCFHW.shape, generator=generator).to(clean_BCFHW.device)
+    velocity = denoiser(torch.lerp(clean_BCFHW, noise, up(level)), level, text_BLD)
+    noisy = (level > 0).float()
+    error = (velocity.float() - (noise - clean_BCFHW)).square().mean(dim=(1, 3, 4))
+    return (error * noisy).sum() / noisy.sum().clamp(min=1)
+
+
+def reconstruction_loss(
+    made_BCTHW: torch.Tensor, true_BCTHW: torch.Tensor, subject_BTHW: torch.Tensor, subject_weight: float = 3.0
+) -> torch.Tensor:
+    """L1 on pixels and on their differences in space and time, heavier on subjects (scalar).
+
+    `subject_BTHW` is 1 where a subject is: the background carries the mean, and without the weight small things vanish.
+    """
+    error = made_BCTHW - true_BCTHW
+    weight = (1.0 + subject_weight * subject_BTHW)[:, None]
+    weight = weight / weight.mean()
+    loss = (error.abs() * weight).mean()
+    for dim in (2, 3, 4):
+        if error.shape[dim] > 1:
+            loss = loss + 0.5 * (error.diff(dim=dim).abs() * weight.narrow(dim, 1, error.shape[dim] - 1)).mean()
+    return loss

@@ -1,0 +1,71 @@
+"""Recipes: every number of a training run in one place. Measured results stand beside them in LOG.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kinowatt.train.data import Bucket
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way of training codec and denoiser."""
+
+    codec: str  # key of vae.CODECS
+    dit: str  # key of dit.DITS
+    buckets: tuple[Bucket, ...]  # clip sizes in pixels, with shares
+    frames: int  # pixel frames per clip, 4k+1
+    workers: int  # processes that render and encode; 0: in the training process, on its device
+    keep_raw: bool  # keep rendered clips on disk (a CPU renders slowly, an accelerator does not)
+    raw_blocks: int  # blocks of 32 rendered clips that the codec learns from
+    latent_blocks: int  # blocks that the denoiser learns from
+    codec_batch: int
+    codec_crop: int  # pixels
+    codec_frames: int
+    codec_lr: float
+    spark_batch: int
+    spark_lr: float
+    minutes: float  # default wall clock of one run
+    shift: float = 2.0  # of the noise levels; larger pictures need more (arXiv 2403.03206)
+    caption_dropout: float = 0.1
+    fps: float = 16.0
+
+
+RECIPES = {
+    # A proof of the line: 128 px on a few CPU cores.
+    "cpu": Recipe(
+        codec="light",
+        dit="xs",
+        buckets=(Bucket(128, 128, 4), Bucket(160, 96, 3), Bucket(96, 160, 1)),
+        frames=33,
+        workers=2,
+        keep_raw=True,
+        raw_blocks=40,
+        latent_blocks=200,
+        codec_batch=8,
+        codec_crop=64,
+        codec_frames=17,
+        codec_lr=1e-3,
+        spark_batch=16,
+        spark_lr=6e-4,
+        minutes=60.0,
+    ),
+    # One lease of an accelerator: 256 px, everything rendered and encoded on the device, ten minutes in all.
+    "gpu": Recipe(
+        codec="light",
+        dit="s",
+        buckets=(Bucket(256, 256, 3), Bucket(320, 192, 3), Bucket(192, 320, 2)),
+        frames=33,
+        workers=0,
+        keep_raw=False,
+        raw_blocks=48,
+        latent_blocks=400,
+        codec_batch=16,
+        codec_crop=128,
+        codec_frames=17,
+        codec_lr=1e-3,
+        spark_batch=64,
+        spark_lr=5e-4,
+        minutes=8.0,
+    ),
+}

@@ -1,0 +1,123 @@
+"""Anchors to tensors, with a codec so simple that every latent can be read by eye."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from kinowatt.clip import Clip
+from kinowatt.engine import conditioning
+from kinowatt.errors import ShotError
+from kinowatt.shot import END, START, Anchor, At
+
+FPS = 16.0
+
+
+class LastFrameCodec:
+    """Latent k is the mean brightness of frame 4k, the last frame that it covers: causal, one channel, 16 x 16 pixels per latent."""
+
+    channels = 1
+    stride = (4, 16, 16)
+
+    def encode(self, frames_BCTHW: torch.Tensor) -> torch.Tensor:
+        assert (frames_BCTHW.shape[2] - 1) % 4 == 0
+        kept = frames_BCTHW[:, :, ::4].mean(1, keepdim=True)
+        return torch.nn.functional.avg_pool3d(kept, (1, 16, 16))
+
+    def decode(self, latents_BCFHW: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def decode_stream(self, latents_BCFHW: torch.Tensor, chunk: int = 2) -> Iterator[torch.Tensor]:
+        raise NotImplementedError
+
+
+def ramp(frames: int, first: int = 0) -> Clip:
+    """Frame i has the grey value first + i everywhere."""
+    grey = (first + np.arange(frames, dtype=np.uint8))[:, None, None, None]
+    return Clip(np.broadcast_to(grey, (frames, 3, 32, 32)).copy(), fps=FPS)
+
+
+def grey(latents: torch.Tensor) -> list[int]:
+    """The grey value that each latent holds."""
+    return [round(float(v + 1) * 127.5) for v in latents[0, 0, :, 0, 0]]
+
+
+def place(clip: Clip, at: At, strength: float = 1.0, frames: int = 33) -> conditioning.Known:
+    return conditioning.build([Anchor(clip, at, strength)], LastFrameCodec(), frames, 32, 32, FPS)
+
+
+def test_no_anchor_leaves_all_free() -> None:
+    known = conditioning.build([], LastFrameCodec(), 33, 32, 32, FPS)
+    assert known.ceiling_1F.tolist() == [[1.0] * 9]
+    assert known.latents_1CFHW.shape == (1, 1, 9, 2, 2)
+    assert not known.paste
+
+
+def test_start_takes_whole_latents_only() -> None:
+    known = place(ramp(11), START)
+    assert known.ceiling_1F[0].tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+    assert grey(known.latents_1CFHW)[:3] == [0, 4, 8]
+    assert [(s, len(f)) for s, f in known.paste] == [(0, 11)]
+
+
+def test_image_at_the_end_fills_the_last_latent() -> None:
+    known = place(ramp(1, first=200), END)
+    assert known.ceiling_1F[0].tolist() == [1] * 8 + [0]
+    assert grey(known.latents_1CFHW)[-1] == 200
+    assert [(s, len(f)) for s, f in known.paste] == [(32, 1)]
+
+
+def test_footage_at_the_end_is_aligned() -> None:
+    known = place(ramp(9, first=100), END)
+    assert known.ceiling_1F[0].tolist() == [1] * 7 + [0, 0]
+    assert grey(known.latents_1CFHW)[-2:] == [104, 108]
+
+
+def test_footage_in_the_middle() -> None:
+    known = place(ramp(12, first=50), 0.625)  # frames 10..21: latents 4 (13..16) and 5 (17..20) are whole
+    assert known.ceiling_1F[0].tolist() == [1, 1, 1, 1, 0, 0, 1, 1, 1]
+    assert grey(known.latents_1CFHW)[4:6] == [50 + 6, 50 + 10]
+
+
+def test_edit_covers_every_latent_it_touches() -> None:
+    known = place(ramp(30), START, strength=0.6)
+    assert known.ceiling_1F[0].tolist() == pytest.approx([0.4] * 9)
+    assert grey(known.latents_1CFHW)[-1] == 29
+    assert not known.paste
+
+
+def test_the_firmer_anchor_counts() -> None:
+    anchors = [Anchor(ramp(33), START, 0.5), Anchor(ramp(1, first=90), START)]
+    known = conditioning.build(anchors, LastFrameCodec(), 33, 32, 32, FPS)
+    assert known.ceiling_1F[0].tolist() == [0.0] + [0.5] * 8
+    assert grey(known.latents_1CFHW)[0] == 90
+
+
+def test_an_anchor_longer_than_the_shot_is_cut_at_the_far_side() -> None:
+    assert grey(place(ramp(40), START, frames=9).latents_1CFHW) == [0, 4, 8]
+    assert grey(place(ramp(40), END, frames=9).latents_1CFHW) == [31, 35, 39]
+
+
+def test_given_pixels_come_back_exactly() -> None:
+    known = place(ramp(5, first=30), END)
+    made = np.zeros((33, 3, 32, 32), np.uint8)
+    out = conditioning.paste_back(made, known)
+    assert np.array_equal(out[-5:], ramp(5, first=30).frames_TCHW)
+    assert not out[:-5].any()
+
+
+def test_bad_places() -> None:
+    with pytest.raises(ShotError, match="after the end"):
+        place(ramp(1), 3.0)
+    with pytest.raises(ShotError, match="fitted"):
+        conditioning.build([Anchor(ramp(1))], LastFrameCodec(), 33, 64, 64, FPS)
+    with pytest.raises(ShotError, match="33 would"):
+        conditioning.build([], LastFrameCodec(), 34, 32, 32, FPS)
+
+
+def test_pixels_survive_the_signal() -> None:
+    frames = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16).repeat(3, 1)
+    assert np.array_equal(conditioning.to_frames(conditioning.to_signal(frames)), frames)

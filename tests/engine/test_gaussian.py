@@ -1,0 +1,125 @@
+"""Test number one: a Gaussian clip whose velocity is known exactly. Every mode must give the right conditional distribution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kinowatt.engine import noise, sample
+from kinowatt.models.protocols import Conditioning
+
+FRAMES, SAMPLES = 6, 60_000
+FREE, GIVEN = 1.0, 0.0
+
+
+def gaussian_clip() -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean (F,) and covariance (F, F): neighbours in time are alike."""
+    f = torch.arange(FRAMES, dtype=torch.float64)
+    return 0.5 * torch.sin(f), 0.6 * torch.exp(-(((f[:, None] - f) / 2.0) ** 2)) + 0.1 * torch.eye(FRAMES, dtype=torch.float64)
+
+
+class ExactVelocity:
+    """E[noise - clean | x] for x = (1 - t) clean + t noise with a level t per frame; text is not used."""
+
+    def __init__(self) -> None:
+        self.mean, self.cov = gaussian_clip()
+
+    def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
+        t = level_BF[0]
+        keep = torch.diag(1 - t)
+        spread = keep @ self.cov @ keep + torch.diag(t**2)
+        back = torch.diag(t) - self.cov @ keep  # Cov(noise - clean, x)
+        x = x_BCFHW[:, 0, :, 0, 0]
+        v = (back @ torch.linalg.solve(spread, (x - (1 - t) * self.mean).T)).T - self.mean
+        return v[:, None, :, None, None]
+
+
+MODES = {
+    "text": [FREE] * 6,
+    "start": [GIVEN] * 2 + [FREE] * 4,
+    "end": [FREE] * 4 + [GIVEN] * 2,
+    "both ends": [GIVEN] + [FREE] * 4 + [GIVEN],
+    "key frames": [FREE, GIVEN, FREE, FREE, GIVEN, FREE],
+    "all but one": [GIVEN] * 3 + [FREE] + [GIVEN] * 2,
+}
+
+
+def run(ceiling: list[float], lag: float, solver: str = "heun", steps: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    mean, cov = gaussian_clip()
+    ceiling_BF = torch.tensor(ceiling, dtype=torch.float64).expand(SAMPLES, -1)
+    # One clip is known for all samples, so that the conditional moments can be compared.
+    known = mean + torch.linalg.cholesky(cov) @ torch.randn(FRAMES, generator=generator, dtype=torch.float64)
+    known_BCFHW = known.expand(SAMPLES, 1, -1)[..., None, None]
+    half = torch.randn(SAMPLES // 2, 1, FRAMES, 1, 1, generator=generator, dtype=torch.float64)
+    start = torch.cat([half, -half])  # antithetic: the error that is left is the solver's, not the dice's
+    nothing = torch.zeros(SAMPLES, 0, 1)
+    cond = Conditioning(nothing, nothing, known_BCFHW, ceiling_BF)
+    x = sample.denoise(ExactVelocity(), cond, start, noise.schedule(steps, FRAMES, lag=lag).double(), solver=solver)
+    return x[:, 0, :, 0, 0], known
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.7], ids=["flat", "lagged"])
+@pytest.mark.parametrize("mode", MODES)
+def test_moments_of_the_conditional(mode: str, lag: float) -> None:
+    ceiling = MODES[mode]
+    x, known = run(ceiling, lag)
+    given = torch.tensor(ceiling) == GIVEN
+    free = ~given
+    assert torch.equal(x[:, given], known[given].expand(SAMPLES, -1)), "given frames must come back exactly"
+    mean, cov = gaussian_clip()
+    gain = cov[free][:, given] @ torch.linalg.inv(cov[given][:, given])
+    want_mean = mean[free] + gain @ (known[given] - mean[given])
+    want_cov = cov[free][:, free] - gain @ cov[given][:, free]
+    assert (x[:, free].mean(0) - want_mean).abs().max() <= 0.006
+    assert (torch.cov(x[:, free].T).reshape(want_cov.shape) - want_cov).abs().max() <= 0.022
+
+
+def test_an_edit_never_leaves_its_ceiling() -> None:
+    """Ceiling 0.3: the result lies between the known clip and the free distribution, nearer the known one."""
+    soft, known = run([0.3] * FRAMES, 0.0)
+    free, _ = run([FREE] * FRAMES, 0.0)
+    assert (soft - known).pow(2).mean() < 0.5 * (free - known).pow(2).mean()
+    assert (soft - known).pow(2).mean() > 0.01
+
+
+def test_a_given_clip_costs_no_pass() -> None:
+    calls = []
+
+    class Counting(ExactVelocity):
+        def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
+            calls.append(level_BF)
+            return super().__call__(x_BCFHW, level_BF, text_BLD)
+
+    known = torch.ones(1, 1, FRAMES, 1, 1, dtype=torch.float64)
+    cond = Conditioning(torch.zeros(1, 0, 1), torch.zeros(1, 0, 1), known, torch.zeros(1, FRAMES, dtype=torch.float64))
+    assert torch.equal(sample.denoise(Counting(), cond, torch.randn_like(known), noise.schedule(10, FRAMES)), known)
+    assert not calls
+
+
+def test_guidance_is_linear_and_skipped_at_one() -> None:
+    class FromText:
+        calls = 0
+
+        def __call__(self, x: torch.Tensor, level: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+            FromText.calls += len(x)
+            return text[:, 0, 0].reshape(-1, 1, 1, 1, 1).expand_as(x)
+
+    x, level = torch.zeros(1, 1, 2, 1, 1), torch.ones(1, 2)
+    cond = Conditioning(torch.full((1, 1, 1), 3.0), torch.ones(1, 1, 1), x, level)
+    assert sample.guided_velocity(FromText(), x, level, cond, 2.0).unique().tolist() == [5.0]
+    assert FromText.calls == 2
+    assert sample.guided_velocity(FromText(), x, level, cond, 1.0).unique().tolist() == [3.0]
+    assert FromText.calls == 3
+
+
+def test_schedules() -> None:
+    flat = noise.schedule(4, 3, shift=3.0)
+    assert flat.shape == (5, 3)
+    assert torch.all(flat[0] == 1)
+    assert torch.all(flat[-1] == 0)
+    assert torch.all(flat[1:] <= flat[:-1])
+    lag = noise.schedule(10, 3, lag=1.0)
+    assert torch.all(lag[5] == torch.tensor([0.0, 0.5, 1.0]))
+    with pytest.raises(ValueError, match="euler or heun"):
+        run([FREE] * FRAMES, 0.0, solver="dpm")
