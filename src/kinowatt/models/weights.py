@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -34,7 +35,8 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, A
     except OSError as error:
         raise OutputError(f"cannot write weights to {path}: {error.strerror or error}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()
 
 
 def load(path: Path, expect_sha256: str | None = None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

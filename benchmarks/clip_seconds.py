@@ -1,0 +1,59 @@
+"""Seconds, phases and memory of one clip of 2 s at 256x256, 20 guided steps, an S-size denoiser with random weights (speed does not depend on them).
+
+    python benchmarks/clip_seconds.py [--runtime openvino] [--size 256x256] [--steps 20] [--dit s]
+
+Run it on two cores (taskset -c 0,1). The first line is cold (conversion and caches), the second warm; compare runtimes within one machine only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import time
+from dataclasses import replace
+
+import torch
+
+from kinowatt import language
+from kinowatt.engine.engine import Engine
+from kinowatt.models.dit import DITS, VideoDiT
+from kinowatt.models.specs import SPARK, Model
+from kinowatt.models.text import TextConfig, TextEncoder
+from kinowatt.models.vae import CODECS, VideoCodec
+from kinowatt.shot import Shot
+
+
+def random_model(dit: str, size: tuple[int, int]) -> Model:
+    """spark's shape at a given size, untrained."""
+    torch.manual_seed(0)
+    config = DITS[dit]
+    modules = VideoCodec(CODECS["light"]), VideoDiT(config), TextEncoder(TextConfig(language.VOCABULARY, width=config.text_dim))
+    codec, network, text = (m.eval().requires_grad_(False) for m in modules)
+    return Model(replace(SPARK, size=size), codec, network, text, shift=2.0, sha256=f"random-{dit}")  # type: ignore[arg-type]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--size", default="256x256")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--dit", default="s")
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    width, height = map(int, options.size.split("x"))
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    engine = Engine(random_model(options.dit, (width, height)), torch.device("cpu"), options.runtime)
+    shot = Shot("a red ball bounces on sand at dusk", seed=1, steps=options.steps, guidance=3.0, seconds=2.0, size=(width, height))
+    for run in range(options.repeat):
+        begin = time.perf_counter()
+        take = engine.generate(shot)
+        total = time.perf_counter() - begin
+        phases = "  ".join(f"{name} {phase.wall_s:.2f}" for name, phase in take.bill.phases.items())
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        cores = len(os.sched_getaffinity(0))
+        print(f"{take.runtime:18} {'cold' if run == 0 else 'warm'} {total:6.2f} s on {cores} cores  peak {peak:.2f} GiB  {phases}")
+
+
+if __name__ == "__main__":
+    main()
