@@ -1,0 +1,141 @@
+"""The video DiT, Wan-shaped: spark is this class, small; Wan 2.x text-to-video weights load by diffusers' key names.
+
+Equations: Peebles & Xie 2023 (arXiv 2212.09748) for the modulation, Wan team 2025 (arXiv 2503.20314) for the shape. The time is given
+per latent frame, as diffusion forcing needs. Legend: B batch, C channels, F latent frames, H W latents, L tokens, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+
+from kinowatt.models.layers import Attention, FeedForward, TwoLayer, gated, modulate, rotary_table, sinusoid
+
+
+@dataclass(frozen=True)
+class DiTConfig:
+    """Sizes of a DiT; width = heads * head_dim."""
+
+    heads: int
+    head_dim: int
+    ffn_dim: int
+    layers: int
+    text_dim: int
+    in_channels: int = 48
+    out_channels: int = 48
+    patch: tuple[int, int, int] = (1, 2, 2)
+    freq_dim: int = 256
+    eps: float = 1e-6
+
+    @property
+    def width(self) -> int:
+        """Width D of a token."""
+        return self.heads * self.head_dim
+
+
+DITS = {
+    "xs": DiTConfig(heads=4, head_dim=64, ffn_dim=1024, layers=6, text_dim=256),  # for two CPU cores
+    "s": DiTConfig(heads=6, head_dim=64, ffn_dim=1536, layers=12, text_dim=384),  # 36 GFLOP per pass at 576 tokens
+    "m": DiTConfig(heads=8, head_dim=64, ffn_dim=2048, layers=12, text_dim=384),
+}
+
+
+class VideoDiT(nn.Module):
+    """Velocity of the flow for latents at a noise level per latent frame."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.patch_embedding = nn.Conv3d(config.in_channels, width, config.patch, stride=config.patch)
+        self.condition_embedder = Embedders(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.proj_out = nn.Linear(width, config.out_channels * config.patch[0] * config.patch[1] * config.patch[2])
+        self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)
+        self._tables: dict[tuple[int, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._start_small()
+
+    def _start_small(self) -> None:
+        """Begin as the identity: gates and output at zero, as the DiT paper found best (adaLN-Zero)."""
+        for linear in (self.condition_embedder.time_proj, self.proj_out):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        for block in self.blocks:
+            with torch.no_grad():
+                block.scale_shift_table.zero_()  # type: ignore[union-attr, operator]
+
+    def table(self, size: tuple[int, int, int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rotary table of a token grid (frames, rows, columns); computed once."""
+        if size not in self._tables or self._tables[size][0].device != device:
+            cos, sin = rotary_table(self.config.head_dim, *size)
+            self._tables[size] = cos.to(device), sin.to(device)
+        return self._tables[size]
+
+    def forward(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
+        """Velocity (B, C, F, H, W) for levels in [0, 1] per latent frame and text features (B, L, text_dim)."""
+        pf, ph, pw = self.config.patch
+        x = self.patch_embedding(x_BCFHW)
+        size = (x.shape[2], x.shape[3], x.shape[4])
+        x = x.flatten(2).transpose(1, 2)
+        time_BFD, modulation_BF6D, text_BLD = self.condition_embedder(level_BF[:, ::pf], text_BLD)
+        table = self.table(size, x.device)
+        for block in self.blocks:
+            x = block(x, text_BLD, modulation_BF6D, table)
+        shift, scale = (self.scale_shift_table[:, None].float() + time_BFD[:, :, None].float()).unbind(2)
+        x = modulate(_norm(x, self.config.eps), shift, scale).to(x.dtype)
+        f, h, w = size
+        return rearrange(self.proj_out(x), "b (f h w) (p q r c) -> b c (f p) (h q) (w r)", f=f, h=h, w=w, p=pf, q=ph, r=pw)
+
+
+class Embedders(nn.Module):
+    """Levels and text to what the blocks take."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.freq_dim = config.freq_dim
+        self.time_embedder = TwoLayer(config.freq_dim, config.width, "silu")
+        self.time_proj = nn.Linear(config.width, 6 * config.width)
+        self.text_embedder = TwoLayer(config.text_dim, config.width, "gelu")
+
+    def forward(self, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Time (B, F, D), modulation (B, F, 6, D) and text (B, L, D)."""
+        time_BFD = self.time_embedder(sinusoid(1000.0 * level_BF, self.freq_dim))
+        return time_BFD, self.time_proj(F.silu(time_BFD)).unflatten(-1, (6, -1)), self.text_embedder(text_BLD)
+
+
+class Block(nn.Module):
+    """Self-attention, attention to text, feed-forward; first and last modulated by the level of each latent frame."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.eps = config.eps
+        self.attn1 = Attention(config.width, config.heads, config.eps)
+        self.attn2 = Attention(config.width, config.heads, config.eps)
+        self.norm2 = nn.LayerNorm(config.width, config.eps)
+        self.ffn = FeedForward(config.width, config.ffn_dim)
+        self.scale_shift_table = nn.Parameter(torch.randn(1, 6, config.width) / config.width**0.5)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        text_BLD: torch.Tensor,
+        modulation_BF6D: torch.Tensor,
+        table: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        """Same shape (B, L, D)."""
+        parts = (self.scale_shift_table[:, None].float() + modulation_BF6D.float()).unbind(2)
+        shift1, scale1, gate1, shift2, scale2, gate2 = parts
+        inside = modulate(_norm(x, self.eps), shift1, scale1).to(x.dtype)
+        x = gated(x, self.attn1(inside, self.attn1.keys_values(inside), table), gate1.to(x.dtype))
+        x = x + self.attn2(self.norm2(x), self.attn2.keys_values(text_BLD))
+        inside = modulate(_norm(x, self.eps), shift2, scale2).to(x.dtype)
+        return gated(x, self.ffn(inside), gate2.to(x.dtype))
+
+
+def _norm(x: torch.Tensor, eps: float) -> torch.Tensor:
+    """Layer norm without gain, in float32."""
+    return F.layer_norm(x.float(), (x.shape[-1],), eps=eps)
