@@ -22,7 +22,7 @@ from kinowatt.engine.conditioning import to_signal
 from kinowatt.models import weights
 from kinowatt.models.text import TextEncoder
 from kinowatt.models.vae import VideoCodec
-from kinowatt.worlds.toybox import Toybox
+from kinowatt.worlds.toybox import Toybox, threads
 
 BLOCK = 32
 CAPTIONS = 4  # wordings per clip, English and Chinese
@@ -89,7 +89,7 @@ def raw_blocks(folder: Path | None, blocks: Sequence[int], buckets: Sequence[Buc
             yield raw_block(folder, b, block_size(b, buckets), frames)
         return
     # Graphics contexts do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=threads, initargs=(1,)) as pool:
         for done in as_completed([pool.submit(raw_block, folder, b, block_size(b, buckets), frames) for b in blocks]):
             yield done.result()
 
@@ -141,7 +141,7 @@ def latent_blocks(
         for b in blocks:
             yield latent_block(raw, folder, codec, b, block_size(b, buckets), frames)
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=threads, initargs=(1,)) as pool:
         jobs = [pool.submit(_latent_worker, raw, folder, codec_path, b, block_size(b, buckets), frames) for b in blocks]
         for done in as_completed(jobs):
             yield done.result()

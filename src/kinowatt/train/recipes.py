@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from kinowatt.train.data import Bucket
@@ -38,15 +39,15 @@ RECIPES = {
         dit="xs",
         buckets=(Bucket(128, 128, 4), Bucket(160, 96, 3), Bucket(96, 160, 1)),
         frames=33,
-        workers=2,
+        workers=os.cpu_count() or 2,
         keep_raw=True,
-        raw_blocks=40,
-        latent_blocks=200,
+        raw_blocks=30,
+        latent_blocks=100,
         codec_batch=8,
         codec_crop=64,
         codec_frames=17,
         codec_lr=1e-3,
-        spark_batch=16,
+        spark_batch=32,
         spark_lr=6e-4,
         minutes=60.0,
     ),

@@ -1,0 +1,131 @@
+"""Where the camera is: shot scale, lens, angle and move to one matrix per frame.
+
+A camera row is 4 vec4: position and focal length (in half frame heights) | right | up | forward.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinowatt.worlds.toybox.physics import Motion
+from kinowatt.worlds.toybox.scene import SHOTS, SIDEWAYS, Scene
+
+SENSOR_HALF_MM = 12.0  # half of a sensor 24 mm high
+MARGIN = 0.86  # share of the frame that what must be seen may take
+LOWEST_M = 0.12
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Camera rows (T, 4, 4), the distance to the focus in metres, and the shot scale that was reached."""
+
+    rows_T44: np.ndarray
+    distance_m: float
+    shot: str
+
+
+def plan(scene: Scene, motion: Motion, aspect: float) -> Path:
+    """The camera of a scene, so framed that what happens is seen. `aspect` is width over height."""
+    frames = len(motion.centers_TK3)
+    big = scene.event in ("turbine", "solar")
+    u = np.linspace(0.0, 1.0, frames)
+    near = scene.shot in ("macro", "close-up")
+    centers = motion.centers_TK3[:, :1] if near and not big else motion.centers_TK3
+    radii = motion.radii_K[:1] if near and not big else motion.radii_K
+    focus_T3 = centers.mean(1)
+    follows = near or scene.move.startswith(("track", "orbit", "zoom", "dolly"))
+    target_T3 = _smooth(focus_T3) if follows and not big else np.repeat(((centers.min((0, 1)) + centers.max((0, 1))) / 2)[None], frames, 0)
+    azimuth = _azimuth(scene, big)
+    elevation = _elevation(scene, big)
+    focal = scene.lens_mm / SENSOR_HALF_MM
+    height = 2 * float(radii.max())
+    share = SHOTS[scene.shot][0] if not big else {"wide": 0.55, "medium": 0.72}.get(scene.shot, 0.72)
+    distance = height * focal / (2 * share)
+    if not near:
+        distance = max(distance, _fit(centers - target_T3[:, None], radii, azimuth, elevation, focal, aspect))
+    reached = distance if big else height * focal / (2 * distance)
+    scale = scene.shot if big else min(SHOTS, key=lambda s: abs(math.log(SHOTS[s][0] / reached)))
+    rows = _move(scene, u, target_T3, azimuth, elevation, distance, focal, aspect)
+    return Path(rows, distance, "wide" if big and scene.shot == "wide" else "medium" if big else scale)
+
+
+def _smooth(path_T3: np.ndarray, width: int = 9) -> np.ndarray:
+    padded = np.pad(path_T3, ((width // 2, width // 2), (0, 0)), "edge")
+    return np.stack([np.convolve(padded[:, k], np.ones(width) / width, "valid") for k in range(3)], 1)
+
+
+def _azimuth(scene: Scene, big: bool) -> float:
+    """Degrees round the scene, to radians. What moves sideways is seen from its side, so that left and right mean something."""
+    swing = scene.azimuth_deg / 360 - 0.5
+    if big:
+        return math.radians(-90 + swing * 70)
+    if scene.event in SIDEWAYS:
+        return math.radians(-90 + swing * 50)
+    return math.radians(scene.azimuth_deg)
+
+
+def _elevation(scene: Scene, big: bool) -> float:
+    if scene.move.startswith("orbit"):
+        return 0.30 if big else 0.40
+    if scene.move == "flyover":
+        return 0.42
+    return {"low": 0.05, "eye": 0.20, "high": 0.60}[scene.angle] * (0.5 if big else 1.0)
+
+
+def _fit(offsets_TK3: np.ndarray, radii_K: np.ndarray, azimuth: float, elevation: float, focal: float, aspect: float) -> float:
+    """The distance at which every thing stays inside the frame at every time."""
+    back = np.array([math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)])
+    right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
+    up = np.cross(back, right)
+    x = np.abs(offsets_TK3 @ right) + radii_K * 0.8
+    y = np.abs(offsets_TK3 @ up) + radii_K * 0.8
+    return float((np.maximum(x * focal / (MARGIN * aspect), y * focal / MARGIN) + offsets_TK3 @ back).max())
+
+
+def _move(
+    scene: Scene, u: np.ndarray, target: np.ndarray, azimuth: float, elevation: float, distance: float, focal: float, aspect: float
+) -> np.ndarray:
+    frames = len(u)
+    kind, _, way = scene.move.partition("-")
+    sign = -1.0 if way in ("left", "down") else 1.0
+    right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
+    forward = -np.array([math.cos(azimuth), math.sin(azimuth), 0.0])
+    angle_T, distance_T, focal_T = np.full(frames, azimuth), np.full(frames, distance), np.full(frames, focal)
+    half_w, half_h = distance / focal * aspect, distance / focal  # of the frame, in metres, at the focus
+    if kind == "orbit":
+        angle_T = azimuth + sign * (u - 0.5) * 1.3
+    elif kind == "dolly":
+        distance_T = distance * np.interp(u, (0, 1), (1.5, 0.85) if way == "in" else (0.85, 1.5))
+    elif kind == "zoom":
+        focal_T = focal * np.interp(u, (0, 1), (0.68, 1.25) if way == "in" else (1.25, 0.68))
+    level = np.stack([np.cos(angle_T) * math.cos(elevation), np.sin(angle_T) * math.cos(elevation), np.full(frames, math.sin(elevation))], 1)
+    pos, look = target + distance_T[:, None] * level, target.copy()
+    if kind == "pan":
+        look = look + (sign * (u - 0.5) * half_w * 1.1)[:, None] * right
+    elif kind == "tilt":
+        look = look + (sign * (u - 0.5) * half_h * 1.1)[:, None] * np.array([0, 0, 1.0])
+    elif kind == "track":
+        shift = (sign * (u - 0.5) * half_w * 1.0)[:, None] * right
+        pos, look = pos + shift, look + shift
+    elif kind == "crane":
+        pos[:, 2] = target[:, 2] + distance * np.interp(u, (0, 1), (0.02, 0.75) if way == "up" else (0.75, 0.02))
+    elif kind == "flyover":
+        along = np.interp(u, (0, 1), (-1.35, -0.35))
+        pos = target + forward * (along * distance)[:, None] + np.array([0, 0, 0.48 * distance])
+        look = target + forward * (np.interp(u, (0, 1), (0.0, 0.15)) * distance)[:, None]
+    pos[:, 2] = np.maximum(pos[:, 2], LOWEST_M)
+    return _rows(pos, look, focal_T)
+
+
+def _rows(pos_T3: np.ndarray, look_T3: np.ndarray, focal_T: np.ndarray) -> np.ndarray:
+    forward = look_T3 - pos_T3
+    forward /= np.linalg.norm(forward, axis=1, keepdims=True)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    rows = np.zeros((len(pos_T3), 4, 4), np.float32)
+    rows[:, 0, :3], rows[:, 0, 3] = pos_T3, focal_T
+    rows[:, 1, :3], rows[:, 2, :3], rows[:, 3, :3] = right, np.cross(right, forward), forward
+    return rows

@@ -1,0 +1,57 @@
+"""The picture: solids, camera and light through one compute shader, a clip per dispatch."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from kinowatt.errors import DeviceError, MissingDependency
+
+THINGS_MAX = 63  # ids above are land
+
+
+class Renderer:
+    """One graphics context. Keep one per process: two contexts that are not entered in turn render black."""
+
+    def __init__(self) -> None:
+        try:
+            import moderngl
+        except ImportError as e:
+            raise MissingDependency("the toybox needs moderngl: pip install 'kinowatt[world]'") from e
+        try:
+            self.context: Any = moderngl.create_context(standalone=True, backend="egl", require=430)
+        except Exception as e:  # moderngl raises bare Exceptions here
+            need = "libegl1 libegl-mesa0 libgl1-mesa-dri (Debian's names)"
+            raise MissingDependency(f"the toybox renders through EGL with OpenGL 4.3, which is missing here ({e}); install {need}") from e
+        source = resources.files(__package__).joinpath("world.glsl").read_text()
+        self.shader = self.context.compute_shader("#version 430\n" + source)
+        self.name = str(self.context.info["GL_RENDERER"])
+
+    def render(self, solids_TN16: np.ndarray, camera_T44: np.ndarray, uniforms: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
+        """Frames (T, H, W, 4) uint8: red, green, blue and the raw id (0 sky or nameless, 1..63 things, 64 ground, 65 hills, 66 water)."""
+        frames, n = solids_TN16.shape[:2]
+        width, height = size
+        rows = np.concatenate([camera_T44, solids_TN16.reshape(frames, n * 4, 4)], 1).astype(np.float32)
+        with self.context:
+            for name, value in (uniforms | {"N": n, "RES": (width, height)}).items():
+                self.shader[name].value = value if isinstance(value, (int, float)) else tuple(map(float, value))
+            given = self.context.buffer(np.ascontiguousarray(rows).tobytes())
+            drawn = self.context.buffer(reserve=frames * width * height * 4)
+            given.bind_to_storage_buffer(1)
+            drawn.bind_to_storage_buffer(2)
+            self.shader.run((width + 7) // 8, (height + 7) // 8, frames)
+            self.context.finish()
+            picture = np.frombuffer(drawn.read(), np.uint8).reshape(frames, height, width, 4)
+            given.release()
+            drawn.release()
+        if not picture.any():
+            raise DeviceError("the graphics driver returned black frames; a second graphics context in this process may be the cause")
+        return picture
+
+
+def threads(count: int) -> None:
+    """How many threads a software renderer may use in this process; call before the first Renderer."""
+    os.environ["LP_NUM_THREADS"] = str(count)

@@ -1,0 +1,80 @@
+"""The toybox's mechanics against the textbook."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mujoco")
+
+from kinowatt.worlds.toybox import physics, scene
+from kinowatt.worlds.toybox.scene import Subject
+
+FPS = 16.0
+
+
+def one(event: str, **over: object) -> scene.Scene:
+    drawn = scene.sample(5, event=event, mood="lonely", **over)
+    return replace(drawn, subjects=(Subject("ball", "red", "matte", 0.3),))
+
+
+@pytest.mark.parametrize("fps", [16.0, 24.0, 30.0])
+def test_things_fall_with_g(fps: float) -> None:
+    motion = physics.simulate(one("fall"), 8, fps)
+    z = motion.centers_TK3[:, 0, 2].astype(float)
+    g = -np.diff(z, 2)[:4] * fps**2
+    assert z.min() > 0.31  # still in the air, so that only gravity acts
+    np.testing.assert_allclose(g, physics.GRAVITY, rtol=2e-3)
+
+
+def test_a_ball_comes_back_with_the_same_share_of_its_speed() -> None:
+    motion = physics.simulate(one("bounce"), 33 * 8, FPS * 8)
+    z = motion.centers_TK3[:, 0, 2] - 0.3
+    tops = [z[0]] + [z[i] for i in range(1, len(z) - 1) if z[i - 1] < z[i] >= z[i + 1] and z[i] > 0.05]
+    restitution = [math.sqrt(after / before) for before, after in zip(tops, tops[1:], strict=False)]
+    assert len(restitution) >= 2
+    assert 0.8 < restitution[0] < 0.95
+    assert np.ptp(restitution) < 0.02
+
+
+def test_a_pendulum_keeps_its_period() -> None:
+    drawn = replace(one("pendulum"), speed="slow")
+    motion = physics.simulate(drawn, 160, 32.0)
+    x = motion.centers_TK3[:, 0, 0].astype(float)
+    cross = [i + x[i] / (x[i] - x[i + 1]) for i in range(len(x) - 1) if x[i] > 0 >= x[i + 1]]
+    period_s = float(np.mean(np.diff(cross))) / 32.0
+    length, radius, angle = physics.ROPE_M, 0.3, math.radians(35 + 15 * 0.7)
+    # A ball on a rod: inertia m L² + 2/5 m r²; finite amplitude to fourth order.
+    small = 2 * math.pi * math.sqrt((length**2 + 0.4 * radius**2) / (physics.GRAVITY * length))
+    assert period_s == pytest.approx(small * (1 + angle**2 / 16 + 11 * angle**4 / 3072), rel=3e-3)
+
+
+def test_a_rolling_ball_does_not_slip() -> None:
+    drawn = replace(one("roll", speed="normal"), heading=1)
+    x = physics.simulate(drawn, 17, FPS).centers_TK3[:, 0, 0]
+    speed = np.diff(x) * FPS
+    assert np.ptp(speed) < 0.1
+    assert speed.mean() == pytest.approx(1.5, rel=0.05)
+
+
+def test_rotors_turn_at_their_rate() -> None:
+    drawn = scene.sample(3, event="turbine", mood="lonely", speed="fast")
+    solids = physics.simulate(drawn, 33, FPS).solids_TN16
+    blade = solids[:, 3, :3] - solids[:, 2, :3]  # from the hub to the middle of the first blade
+    turned = np.unwrap(np.arctan2(blade[:, 0], blade[:, 2]))
+    rpm = abs(turned[-1] - turned[0]) / (2 * math.pi) / (32 / FPS) * 60
+    assert rpm == pytest.approx(physics.RPM["fast"], rel=1e-3)
+
+
+@pytest.mark.parametrize("event", scene.EVENTS)
+def test_every_event_happens_and_stays_above_the_ground(event: str) -> None:
+    for seed in range(4):
+        drawn = scene.sample(seed, event=event)
+        motion = physics.simulate(drawn, 33, FPS)
+        assert motion.solids_TN16.dtype == np.float32
+        assert np.isfinite(motion.solids_TN16).all()
+        assert len(motion.things) == motion.centers_TK3.shape[1] == len(motion.radii_K)
+        assert motion.centers_TK3[..., 2].min() > 0.0
+        moved = np.abs(np.diff(motion.solids_TN16[..., :3], axis=0)).max()
+        assert (moved > 0.01) == (event not in ("still", "solar"))
