@@ -1,8 +1,8 @@
-"""Seconds, phases and memory of one clip of 2 s at 256x256, 20 guided steps, an S-size denoiser with random weights (speed does not depend on them).
+"""Seconds, phases and memory of one clip of 2 s at 256x256, 20 guided steps, S-size, random weights (speed is the same).
 
     python benchmarks/clip_seconds.py [--runtime openvino] [--size 256x256] [--steps 20] [--dit s]
 
-Run it on two cores (taskset -c 0,1). The first line is cold (conversion and caches), the second warm; compare runtimes within one machine only.
+Run it on two cores (taskset -c 0,1). The first line is cold (conversion, caches), the second warm; compare on one machine only.
 """
 
 from __future__ import annotations

@@ -173,8 +173,8 @@ def remix_verb(
 @app.command("label")
 def label_verb(clip: Path, as_json: Json = False) -> None:
     """Read the energy label and the shot out of a clip."""
-    from kinowatt.energy.bill import EnergyBill  # noqa: PLC0415
-    from kinowatt.media.provenance import read_label  # noqa: PLC0415
+    from kinowatt.energy.bill import EnergyBill
+    from kinowatt.media.provenance import read_label
 
     label = read_label(clip)
     if as_json:
@@ -193,10 +193,16 @@ def world_verb(
     size: Annotated[str, typer.Option(help="width x height in pixels")] = "192x192",
 ) -> None:
     """Render random scenes of the toybox, the simulated world that spark learns from, into one contact sheet."""
-    from kinowatt.worlds.toybox import preview as write_preview  # noqa: PLC0415
+    from kinowatt.media.sheet import contact_sheet
+    from kinowatt.worlds.toybox import Toybox
 
     _check_writable(preview)
-    write_preview(preview, range(seed, seed + clips), size=_size(size))
+    wanted = _size(size)
+    if not 16 <= min(wanted) <= max(wanted) <= 4096:
+        raise ShotError(f"{size} cannot be rendered; each side needs 16 to 4096 pixels")
+    world = Toybox()
+    samples = [world.sample(number, size=wanted) for number in range(seed, seed + clips)]
+    contact_sheet(preview, [(s.caption, s.clip) for s in samples])
     say.print(f"{preview}: {clips} scenes")
 
 
@@ -213,7 +219,7 @@ def train_verb(
     zone: Zone = None,
 ) -> None:
     """Train the codec, or spark on the frozen codec, from nothing, and leave a receipt of joules."""
-    from kinowatt.train.tasks import run  # noqa: PLC0415
+    from kinowatt.train.tasks import run
 
     receipt = run(what, recipe, minutes, resume, device, folder, cache, receipts, zone)
     print(json.dumps(receipt, indent=1, ensure_ascii=False))
@@ -262,13 +268,13 @@ def _place(text: str, read: Any, strength: float) -> Anchor:
 
 
 def _image(path: Path) -> Clip:
-    from kinowatt.media.image import read_image  # noqa: PLC0415
+    from kinowatt.media.image import read_image
 
     return read_image(path)
 
 
 def _video(path: Path) -> Clip:
-    from kinowatt.media.video import read_video  # noqa: PLC0415
+    from kinowatt.media.video import read_video
 
     return read_video(path)
 
@@ -288,7 +294,7 @@ def _open(request: Shot, out: Path, device: str, runtime: str) -> Any:
     _check_writable(out)
     if out.suffix.lower() not in (".mp4", ".png"):
         raise OutputError(f"{out} is neither .mp4 nor .png; kinowatt writes H.264 video as .mp4 and pictures as .png")
-    from kinowatt.engine import engine  # noqa: PLC0415 - torch takes seconds to import
+    from kinowatt.engine import engine  # torch takes seconds to import
 
     return engine.load(request.model, device, runtime)
 
@@ -302,7 +308,7 @@ def _bridge(
     request: Shot, files: list[Path], way: str, out: Path, device: str, runtime: str, zone: str | None, sheet: bool, as_json: bool
 ) -> None:
     """Make footage that leans on given clips, and join it with them."""
-    from kinowatt.media.image import fit  # noqa: PLC0415
+    from kinowatt.media.image import fit
 
     clips = [_video(path) for path in files]
     engine = _open(request, out, device, runtime)
@@ -312,7 +318,8 @@ def _bridge(
     new = engine.model.spec.seconds - seams * overlap / fps if request.seconds is None else request.seconds
     request = replace(request, seconds=new + seams * overlap / fps)
     size = engine.plan(replace(request, anchors=(Anchor(clips[0]),))).shot.size
-    clips = [fit(clip, *size, fps)[0] for clip in clips]
+    width, height = size
+    clips = [fit(clip, width, height, fps)[0] for clip in clips]
     anchored = {
         "forward": lambda: extend(request, clips[0]),
         "backward": lambda: extend(request, clips[0], backward=True),
@@ -323,15 +330,20 @@ def _bridge(
     head = 0 if way == "backward" else min(overlap, clips[0].frames)
     tail = 0 if way == "forward" else min(overlap, clips[-1].frames)
     middle = made.clip.cut(head, made.clip.frames - tail)
-    parts = {"forward": [clips[0], middle], "backward": [middle, clips[0]], "loop": [clips[0], middle], "connect": [clips[0], middle, clips[-1]]}
+    parts = {
+        "forward": [clips[0], middle],
+        "backward": [middle, clips[0]],
+        "loop": [clips[0], middle],
+        "connect": [clips[0], middle, clips[-1]],
+    }
     _finish(made, join(parts[way]), out, sheet, as_json)
 
 
 def _take(engine: Any, request: Shot, zone: str | None, *, quiet: bool) -> Any:
     """Generate with a progress bar that shows the energy so far."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from kinowatt.energy.meter import Meter  # noqa: PLC0415
+    from kinowatt.energy.meter import Meter
 
     columns = (TextColumn("{task.description:8}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
     with Progress(*columns, console=say, disable=quiet) as bar:
@@ -349,10 +361,10 @@ def _take(engine: Any, request: Shot, zone: str | None, *, quiet: bool) -> Any:
 
 def _finish(take: Any, clip: Clip, out: Path, sheet: bool, as_json: bool) -> None:
     """Write the clip with its label, then say what happened."""
-    from kinowatt.media.image import write_image  # noqa: PLC0415
-    from kinowatt.media.provenance import stamp  # noqa: PLC0415
-    from kinowatt.media.sheet import contact_sheet  # noqa: PLC0415
-    from kinowatt.media.video import write_video  # noqa: PLC0415
+    from kinowatt.media.image import write_image
+    from kinowatt.media.provenance import stamp
+    from kinowatt.media.sheet import contact_sheet
+    from kinowatt.media.video import write_video
 
     facts = {"weights_sha256": take.weights_sha256, "runtime": take.runtime, "warnings": list(take.warnings)}
     energy = take.bill.to_json()
@@ -373,7 +385,9 @@ def _finish(take: Any, clip: Clip, out: Path, sheet: bool, as_json: bool) -> Non
     say.print(f"understood: {', '.join(take.understood) or 'nothing'}", markup=False)
     if take.not_understood:
         say.print(f"not understood: {', '.join(take.not_understood)}", markup=False)
-    say.print(f"{clip.frames} frames, {clip.width}x{clip.height}, {clip.seconds:.2f} s, seed {take.shot.seed}, {take.runtime}", markup=False)
+    say.print(
+        f"{clip.frames} frames, {clip.width}x{clip.height}, {clip.seconds:.2f} s, seed {take.shot.seed}, {take.runtime}", markup=False
+    )
     say.print(take.bill.one_line(), markup=False)
     print(out)
 

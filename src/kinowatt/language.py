@@ -49,8 +49,15 @@ LEXICON: dict[str, dict[str, Words]] = {
         "cylinder": _w("cylinder|drum", "barrel|can|log|tube|cylinders|drums|barrels|cans", "圓柱|圓筒", "圓柱體|桶|罐子"),
         "cone": _w("cone", "traffic cone|pyramid|funnel|cones", "圓錐", "錐體|圓錐體|三角錐"),
         "domino": _w("dominoes", "domino|domino tiles|tiles in a row", "骨牌", "多米諾骨牌|多米諾"),
-        "turbine": _w("wind turbine|wind turbines", "windmill|windmills|wind farm|turbine|turbines|wind power", "風力發電機|風機", "風車|風電|風電場"),
-        "panel": _w("solar panels|solar panel", "solar farm|photovoltaic panels|photovoltaics|pv panels|solar", "太陽能板|光電板", "光伏板|光伏|太陽能"),
+        "turbine": _w(
+            "wind turbine|wind turbines", "windmill|windmills|wind farm|turbine|turbines|wind power", "風力發電機|風機", "風車|風電|風電場"
+        ),
+        "panel": _w(
+            "solar panels|solar panel",
+            "solar farm|photovoltaic panels|photovoltaics|pv panels|solar",
+            "太陽能板|光電板",
+            "光伏板|光伏|太陽能",
+        ),
     },
     "color": {
         "red": _w("red", "crimson|scarlet|ruby", "紅色", "紅|赤色"),
@@ -94,7 +101,9 @@ LEXICON: dict[str, dict[str, Words]] = {
         "pendulum": _w("swings like a pendulum|swings on a string", "swings|swinging|swing|pendulum", "像鐘擺一樣擺動|擺動", "鐘擺|擺盪"),
         "domino": _w("topple one after another|fall in a chain", "chain reaction|falling dominoes", "依次倒下", "接連倒下|連鎖倒下"),
         "topple": _w("topples over|collapses", "topple|toppling|tumbles|collapse|tips over|tower falls", "倒塌", "崩塌|翻倒|倒下"),
-        "projectile": _w("flies through the air|is thrown", "flies|flying|thrown|throw|launched|is launched|projectile", "拋出", "拋射|飛過空中|拋物線"),
+        "projectile": _w(
+            "flies through the air|is thrown", "flies|flying|thrown|throw|launched|is launched|projectile", "拋出", "拋射|飛過空中|拋物線"
+        ),
         "turn": _w("turning|rotating", "turn|turns|spinning|spin|spins|rotate|rotates", "轉動|旋轉", "運轉"),
         "still": _w("stands still|rests", "rest|still life|still|stands|motionless|resting", "靜止", "靜物|不動|擺著"),
     },
@@ -110,12 +119,16 @@ LEXICON: dict[str, dict[str, Words]] = {
         "static": _w("static camera|locked-off shot", "fixed camera|tripod|static shot|camera fixed", "固定鏡頭", "固定機位|定鏡"),
         "pan": _w("panning camera", "pan|pans|panning|the camera pans", "搖鏡", "橫搖"),
         "pan-left": _w("the camera pans left", "pan left|pans left|panning left|pan to the left", "鏡頭左搖", "左搖|向左搖鏡|向左橫搖"),
-        "pan-right": _w("the camera pans right", "pan right|pans right|panning right|pan to the right", "鏡頭右搖", "右搖|向右搖鏡|向右橫搖"),
+        "pan-right": _w(
+            "the camera pans right", "pan right|pans right|panning right|pan to the right", "鏡頭右搖", "右搖|向右搖鏡|向右橫搖"
+        ),
         "tilt-up": _w("the camera tilts up", "tilt up|tilts up|tilting up", "鏡頭上搖", "上搖|向上搖鏡"),
         "tilt-down": _w("the camera tilts down", "tilt down|tilts down|tilting down", "鏡頭下搖", "下搖|向下搖鏡"),
         "track": _w("tracking shot", "track|tracking|trucking shot|parallel tracking|follow shot", "平移跟拍", "跟拍|移鏡|平移"),
         "track-left": _w("the camera tracks left", "track left|truck left|trucks left|tracking left", "向左平移跟拍", "向左移鏡|左移"),
-        "track-right": _w("the camera tracks right", "track right|truck right|trucks right|tracking right", "向右平移跟拍", "向右移鏡|右移"),
+        "track-right": _w(
+            "the camera tracks right", "track right|truck right|trucks right|tracking right", "向右平移跟拍", "向右移鏡|右移"
+        ),
         "dolly-in": _w("the camera dollies in|slow push-in", "dolly in|push in|push-in|dollies in|moves closer", "推鏡", "推近|推進"),
         "dolly-out": _w("the camera pulls back|dolly out", "pull back|pull out|pulls out|dollies out", "拉鏡", "拉遠|後拉"),
         "zoom-in": _w("the lens zooms in|zoom in", "zooms in|zooming in", "變焦放大", "放大|拉近"),
@@ -139,7 +152,9 @@ LEXICON: dict[str, dict[str, Words]] = {
     "angle": {
         "low": _w("low angle", "low-angle|from below|worm's-eye view|low angle shot", "低角度", "仰拍|仰視"),
         "eye": _w("eye level", "eye-level", "平視"),
-        "high": _w("high angle|from above", "high-angle|bird's-eye view|birds-eye view|top view|high angle shot", "俯拍", "高角度|俯視|鳥瞰"),
+        "high": _w(
+            "high angle|from above", "high-angle|bird's-eye view|birds-eye view|top view|high angle shot", "俯拍", "高角度|俯視|鳥瞰"
+        ),
     },
     "time": {
         "dawn": _w("at dawn|in early morning light", "dawn|sunrise|early morning|morning|daybreak", "黎明|清晨", "日出|早晨|早上"),
@@ -159,14 +174,18 @@ LEXICON: dict[str, dict[str, Words]] = {
         "pavement": _w("pavement|stone tiles", "paved square|street|road|plaza|concrete|asphalt|square", "石板地", "路面|街道|廣場|水泥地"),
         "snow": _w("snow", "snowy|ice|snowfield|winter", "雪地", "雪|冰"),
         "sea": _w("sea|ocean", "water|offshore|waves", "海面", "大海|海|海上|海洋"),
-        "checker": _w("checkered floor", "checkerboard|chessboard|checkerboard floor|checkered|chequered floor", "棋盤格地板", "棋盤|格子地板"),
+        "checker": _w(
+            "checkered floor", "checkerboard|chessboard|checkerboard floor|checkered|chequered floor", "棋盤格地板", "棋盤|格子地板"
+        ),
     },
     "place": {
         "beach": _w("by the sea|on a beach", "beach|coast|shore|seaside", "海邊", "沙灘|海灘|海岸"),
         "hills": _w("hills in the distance", "hills|mountains|hill|mountain|hilly", "遠處有山丘", "山丘|遠山|山"),
     },
     "mood": {
-        "lonely": _w("lonely mood|a solitary atmosphere", "lonely|solitary|melancholic|sad|alone|desolate|loneliness", "孤獨", "寂寞|孤單|憂鬱|淒涼"),
+        "lonely": _w(
+            "lonely mood|a solitary atmosphere", "lonely|solitary|melancholic|sad|alone|desolate|loneliness", "孤獨", "寂寞|孤單|憂鬱|淒涼"
+        ),
         "lively": _w("lively mood|a cheerful atmosphere", "lively|cheerful|busy|joyful|happy|playful|energetic", "熱鬧", "歡樂|活潑|快樂"),
         "calm": _w("calm mood|a peaceful atmosphere", "calm|peaceful|serene|quiet|tranquil|relaxed", "平靜", "寧靜|安靜|祥和"),
         "tense": _w("tense mood|a dramatic atmosphere", "tense|dramatic|threatening|ominous", "緊張", "戲劇性|壓迫"),
@@ -187,11 +206,12 @@ def simplified(text: str) -> str:
 
 
 # Words that say nothing about the picture, or nothing that their neighbours do not.
-_SMALL = frozenset(
-    "a an the of on in at with and is are to from by into under over across along as it its this that there be being each they them one "
-    "camera scene view video clip mood atmosphere lens light sky shot slow-moving moving moves next while up down row field some very "
-    "film footage cinematic 4k hd realistic beautiful against onto above behind front middle for s".split()
-)
+_SMALL_ENGLISH = """
+a an the of on in at with and is are to from by into under over across along as it its this that there be being each they them one
+camera scene view video clip mood atmosphere lens light sky shot moving moves next while up down row field some very
+film footage cinematic 4k hd realistic beautiful against onto above behind front middle for s
+"""
+_SMALL = frozenset(_SMALL_ENGLISH.split())
 _SMALL_CHINESE = simplified("的了在個時座塊張片和與上下中著地是有氛圍鏡頭畫面從一與裡天空隻顆排它們把被向這那裏以及為")
 _MM = re.compile(r"(\d{1,4})\s*(?:-\s*)?(?:mm|毫米|厘米镜|公厘)")
 

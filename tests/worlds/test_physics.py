@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("mujoco")
 
+import itertools
+
 from kinowatt.worlds.toybox import physics, scene
 from kinowatt.worlds.toybox.scene import Subject
 
@@ -32,7 +34,7 @@ def test_a_ball_comes_back_with_the_same_share_of_its_speed() -> None:
     motion = physics.simulate(one("bounce"), 33 * 8, FPS * 8)
     z = motion.centers_TK3[:, 0, 2] - 0.3
     tops = [z[0]] + [z[i] for i in range(1, len(z) - 1) if z[i - 1] < z[i] >= z[i + 1] and z[i] > 0.05]
-    restitution = [math.sqrt(after / before) for before, after in zip(tops, tops[1:], strict=False)]
+    restitution = [math.sqrt(after / before) for before, after in itertools.pairwise(tops)]
     assert len(restitution) >= 2
     assert 0.8 < restitution[0] < 0.95
     assert np.ptp(restitution) < 0.02

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kinowatt.clip import Clip
 from kinowatt.errors import ShotError
 from kinowatt.models.protocols import Codec
 from kinowatt.shot import END, START, Anchor

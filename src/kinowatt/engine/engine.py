@@ -67,7 +67,9 @@ def fill(shot: Shot, spec: specs.ModelSpec, grid: int) -> Plan:
     """Fill the defaults of the model into a shot; `grid` is the pixel multiple that the network needs. ShotError if it cannot be made."""
     width, height = shot.size or spec.size
     if width % 2 or height % 2:
-        raise ShotError(f"{width}x{height} has an odd side, which H.264 video cannot hold; {width + width % 2}x{height + height % 2} would work")
+        raise ShotError(
+            f"{width}x{height} has an odd side, which H.264 video cannot hold; {width + width % 2}x{height + height % 2} would work"
+        )
     seconds = spec.seconds if shot.seconds is None else shot.seconds
     frames = min(max(round(seconds * spec.fps / 4), 0) * 4 + 1, MAX_FRAMES)
     canvas = [math.ceil(side / grid) * grid for side in (width, height)]

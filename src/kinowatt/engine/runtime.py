@@ -13,15 +13,18 @@ import torch
 
 from kinowatt.errors import MissingDependency, ShotError
 from kinowatt.models import specs
-from kinowatt.models.protocols import Codec, Denoiser
+from kinowatt.models.protocols import Codec
 
 
 class Runtime(Protocol):
     """The networks of a model in executable form."""
 
     name: str
-    denoiser: Denoiser
     codec: Codec
+
+    def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
+        """Velocity (B, C, F, H, W) in float32."""
+        ...
 
     def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
         """Frames in [-1, 1], chunk by chunk."""
@@ -39,7 +42,7 @@ class TorchRuntime:
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type != "cpu"):
-            return self._model.dit(x_BCFHW, level_BF, text_BLD).float()  # type: ignore[no-any-return]
+            return self._model.dit(x_BCFHW, level_BF, text_BLD).float()
 
     def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
         """Frames in [-1, 1], two latent frames at a time."""
@@ -51,7 +54,7 @@ class OpenVinoRuntime(TorchRuntime):
 
     def __init__(self, model: specs.Model, device: torch.device) -> None:
         super().__init__(model, device)
-        import openvino  # noqa: PLC0415 - an extra
+        import openvino
 
         self._core = openvino.Core()
         self._core.set_property({"CACHE_DIR": str(cache_folder())})
@@ -70,7 +73,7 @@ class OpenVinoRuntime(TorchRuntime):
         return torch.from_numpy(np.array(out[0]))
 
     def _compile(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], kind: str) -> Any:
-        import openvino  # noqa: PLC0415 - an extra
+        import openvino
 
         shapes = [list(t.shape) for t in inputs]
         told = f"{openvino.__version__} {self._model.sha256} {kind} {shapes}"

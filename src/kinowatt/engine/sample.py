@@ -17,9 +17,7 @@ def guided_velocity(denoiser: Denoiser, x_BCFHW: torch.Tensor, level_BF: torch.T
     """Velocity with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598) in one batch; at guidance 1 one pass is enough."""
     if guidance == 1.0:
         return denoiser(x_BCFHW, level_BF, cond.text_BLD)
-    both = denoiser(
-        torch.cat([x_BCFHW, x_BCFHW]), torch.cat([level_BF, level_BF]), torch.cat([cond.text_BLD, cond.text_null_BLD])
-    )
+    both = denoiser(torch.cat([x_BCFHW, x_BCFHW]), torch.cat([level_BF, level_BF]), torch.cat([cond.text_BLD, cond.text_null_BLD]))
     with_text, without = both.chunk(2)
     return without + guidance * (with_text - without)
 

@@ -73,7 +73,7 @@ class Attention(nn.Module):
         if table is not None:
             q, k = rotate(q, table), rotate(k, table)
         mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2).to(q.dtype), v.transpose(1, 2).to(q.dtype))
-        return self.to_out[0](mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.to_out[0](mixed.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):
@@ -87,7 +87,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape."""
-        return self.net[2](F.gelu(self.net[0].proj(x), approximate="tanh"))  # type: ignore[no-any-return, operator, union-attr]
+        return self.net[2](F.gelu(self.net[0].proj(x), approximate="tanh"))
 
 
 class TwoLayer(nn.Module):
@@ -102,7 +102,7 @@ class TwoLayer(nn.Module):
         """(…, inputs) to (…, width)."""
         hidden = self.linear_1(x)
         hidden = F.silu(hidden) if self.activation == "silu" else F.gelu(hidden, approximate="tanh")
-        return self.linear_2(hidden)  # type: ignore[no-any-return]
+        return self.linear_2(hidden)
 
 
 def sinusoid(time: torch.Tensor, dim: int) -> torch.Tensor:

@@ -73,7 +73,9 @@ def find(name: str) -> ModelSpec:
     folder = Path(name)
     if (folder / "denoiser.safetensors").is_file():
         return replace(SPARK, name=folder.name or name, folder=folder, sha256={}, licence="your own", trained_on="unknown to kinowatt")
-    raise WeightsError(f"no model named {name!r}; known are {', '.join(MODELS)}, or name a folder that holds codec.safetensors and denoiser.safetensors")
+    raise WeightsError(
+        f"no model named {name!r}; known are {', '.join(MODELS)}, or name a folder that holds codec.safetensors and denoiser.safetensors"
+    )
 
 
 def load(spec: ModelSpec, device: torch.device) -> Model:
@@ -88,10 +90,13 @@ def load(spec: ModelSpec, device: torch.device) -> Model:
         dit.load_state_dict({k.removeprefix("dit."): v.float() for k, v in tensors.items() if k.startswith("dit.")})
         text.load_state_dict({k.removeprefix("text."): v.float() for k, v in tensors.items() if k.startswith("text.")})
     except (KeyError, TypeError, RuntimeError) as error:
-        raise WeightsError(f"the files in {spec.folder} are not a kinowatt model ({str(error).splitlines()[0]}); retrain or restore them") from error
-    modules = [m.eval().requires_grad_(False).to(device) for m in (codec, dit, text)]
+        raise WeightsError(
+            f"the files in {spec.folder} are not a kinowatt model ({str(error).splitlines()[0]}); retrain or restore them"
+        ) from error
+    for module in (codec, dit, text):
+        module.eval().requires_grad_(False).to(device)
     joined = "+".join(weights.sha256(spec.folder / name) for name in sorted(read))
-    return Model(spec, *modules, shift=float(config.get("shift", 1.0)), sha256=joined)  # type: ignore[arg-type]
+    return Model(spec, codec, dit, text, shift=float(config.get("shift", 1.0)), sha256=joined)
 
 
 def _read(spec: ModelSpec, name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -31,7 +31,7 @@ class TextConfig:
 
 
 class TextEncoder(nn.Module):
-    """Token sequences to features (B, L, D) of fixed length L; rows past a sequence's end are zero, as in Wan, and so is the empty prompt."""
+    """Token sequences to features (B, L, D) of fixed length L; rows past a sequence's end are zero (as in Wan)."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class TextEncoder(nn.Module):
 
     def encode(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
         """Features (B, L, D) of token sequences (`language.read(text).tokens`)."""
-        return self(self.ids(prompts).to(self.place.device))  # type: ignore[no-any-return]
+        return self(self.ids(prompts).to(self.place.device))
 
 
 class _Block(nn.Module):

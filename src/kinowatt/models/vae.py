@@ -6,9 +6,11 @@ the past lies in a `Memory`; without one, the whole clip is coded at once, with 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +66,8 @@ class VideoCodec(nn.Module):
         tensors, config = weights.load(path)
         if "codec" not in config:
             raise WeightsError(f"{path} holds no codec; train one with kinowatt train codec")
-        codec = cls(CodecConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config["codec"].items()}))
+        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["codec"].items()}
+        codec = cls(CodecConfig(**sizes))
         codec.load_state_dict({k: v.float() for k, v in tensors.items()})
         return codec
 
@@ -163,7 +166,7 @@ class ResidualBlock(nn.Module):
         """(B, C, T, H, W) to (B, C', T, H, W)."""
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
         x = self.conv1(F.silu(self.norm1(x)), memory)
-        return self.conv2(F.silu(self.norm2(x)), memory) + shortcut  # type: ignore[no-any-return]
+        return self.conv2(F.silu(self.norm2(x)), memory) + shortcut
 
 
 class Downsample(nn.Module):
@@ -184,7 +187,7 @@ class Downsample(nn.Module):
         if memory is not None:
             memory[self] = x[:, :, -1:]
         if past is not None:
-            return self.time_conv(torch.cat([past, x], 2))  # type: ignore[no-any-return]
+            return self.time_conv(torch.cat([past, x], 2))
         return torch.cat([x[:, :, :1], self.time_conv(x)], 2) if x.shape[2] > 1 else x
 
 
@@ -202,7 +205,7 @@ class DownBlock(nn.Module):
         super().__init__()
         self.out_channels, self.time, self.space = out_channels, 2 if temporal else 1, 2 if down else 1
         widths = [in_channels] + [out_channels] * blocks
-        self.resnets = nn.ModuleList(ResidualBlock(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.resnets = nn.ModuleList(ResidualBlock(a, b) for a, b in itertools.pairwise(widths))
         self.downsampler = Downsample(out_channels, temporal) if down else None
 
     def forward(self, x: torch.Tensor, memory: Memory | None) -> torch.Tensor:
@@ -240,7 +243,7 @@ class MidBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, memory: Memory | None) -> torch.Tensor:
         """Same shape."""
-        return self.resnets[1](self.attentions[0](self.resnets[0](x, memory)), memory)  # type: ignore[no-any-return]
+        return self.resnets[1](self.attentions[0](self.resnets[0](x, memory)), memory)
 
 
 class Encoder(nn.Module):
@@ -253,7 +256,7 @@ class Encoder(nn.Module):
         self.conv_in = CausalConv3d(3 * PATCH**2, widths[0], 3)
         self.down_blocks = nn.ModuleList(
             DownBlock(a, b, config.res_blocks, temporal=i < last and config.temporal_downsample[i], down=i < last)
-            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+            for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
         self.mid_block = MidBlock(widths[-1])
         self.norm_out = ChannelNorm(widths[-1], 3)
@@ -264,7 +267,7 @@ class Encoder(nn.Module):
         x = self.conv_in(x, memory)
         for block in self.down_blocks:
             x = block(x, memory)
-        return self.conv_out(F.silu(self.norm_out(self.mid_block(x, memory))), memory)  # type: ignore[no-any-return]
+        return self.conv_out(F.silu(self.norm_out(self.mid_block(x, memory))), memory)
 
 
 class MemoryBlock(nn.Module):
@@ -301,7 +304,7 @@ class LightDecoder(nn.Module):
         )
         # The two lowest stages double the frames: one map to twice the channels, read as two frames.
         self.grow = nn.ModuleList(nn.Conv2d(w, 2 * w, 1) for w in widths[:2])
-        self.up = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
         self.conv_out = nn.Conv2d(widths[-1], 3 * PATCH**2, 3, padding=1)
 
     def forward(self, latents_BCFHW: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
@@ -312,7 +315,7 @@ class LightDecoder(nn.Module):
             if i > 0:
                 x_NCHW = F.silu(self.up[i - 1](F.interpolate(x_NCHW, scale_factor=2.0)))
             x = x_NCHW.unflatten(0, (batch, -1))
-            for block in blocks:
+            for block in cast(nn.ModuleList, blocks):
                 x = block(x, memory)
             x_NCHW = x.flatten(0, 1)
             if i < len(self.grow):

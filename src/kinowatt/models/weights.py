@@ -44,7 +44,9 @@ def load(path: Path, expect_sha256: str | None = None) -> tuple[dict[str, torch.
     if not path.is_file():
         raise WeightsError(f"no weights at {path}; train them (kinowatt train) or name another folder with --model")
     if expect_sha256 is not None and (found := sha256(path)) != expect_sha256:
-        raise WeightsError(f"{path} is damaged or changed (sha256 {found[:12]}, expected {expect_sha256[:12]}); restore the file from the repository")
+        raise WeightsError(
+            f"{path} is damaged or changed (sha256 {found[:12]}, expected {expect_sha256[:12]}); restore the file from the repository"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict

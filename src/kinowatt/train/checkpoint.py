@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from kinowatt.errors import WeightsError
 from kinowatt.models import weights
 
 
@@ -38,7 +39,7 @@ def restore(path: Path, state: State) -> None:
     try:
         state.module.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:
-        raise weights.WeightsError(f"{path} belongs to another recipe; start without --resume ({str(error).splitlines()[0]})") from error
+        raise WeightsError(f"{path} belongs to another recipe; start without --resume ({str(error).splitlines()[0]})") from error
     for name, average in state.ema.items():
         average.copy_(tensors[f"ema.{name}"])
     saved = state.optimizer.state_dict()

@@ -93,7 +93,7 @@ def _one_step(task: Task, state: checkpoint.State, progress: float, device: torc
         group["lr"] = lr
     with torch.autocast(device.type, torch.bfloat16):
         loss, clips = task.loss(step)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(state.module.parameters(), 1.0)
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)

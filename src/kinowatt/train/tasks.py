@@ -19,8 +19,8 @@ from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CODECS, VideoCodec
 from kinowatt.train.data import HELD_OUT, Block, LatentStore, latent_blocks, raw_blocks
-from kinowatt.train.loss import reconstruction_loss, velocity_loss
 from kinowatt.train.loop import Task, train
+from kinowatt.train.loss import reconstruction_loss, velocity_loss
 from kinowatt.train.recipes import RECIPES, Recipe
 
 KL_WEIGHT = 1e-5  # per latent number: keeps latents near unit size without blurring them
@@ -77,7 +77,11 @@ class CodecTask:
             subject_squares += float(error[ids > 0].sum())
             pixels += float((ids > 0).sum())
         psnr = float(np.mean([-10 * np.log10(s) for s in squares]))
-        return {"psnr_dB": round(psnr, 2), "subject_psnr_dB": round(-10 * np.log10(subject_squares / max(pixels, 1)), 2), "clips": len(squares)}
+        return {
+            "psnr_dB": round(psnr, 2),
+            "subject_psnr_dB": round(-10 * np.log10(subject_squares / max(pixels, 1)), 2),
+            "clips": len(squares),
+        }
 
     def _clips(self, blocks: list[Block]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for block in blocks:

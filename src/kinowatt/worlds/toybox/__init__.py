@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from kinowatt.worlds.toybox.physics import Motion
 from kinowatt.worlds.toybox.render import THINGS_MAX, Renderer, threads
 from kinowatt.worlds.toybox.scene import Scene
 
-__all__ = ["Sample", "Scene", "Toybox", "preview", "threads"]
+__all__ = ["Sample", "Scene", "Toybox", "threads"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +58,3 @@ class Toybox:
         """`n` wordings of what is seen: English and Chinese (traditional and simplified) in turn, some short, some long."""
         languages = ("en", "zh-Hant", "en", "zh-Hans")
         return [caption.write(sample.seen, seed=sample.scene.seed * 16 + i, language=languages[i % 4]) for i in range(n)]
-
-
-def preview(path: Path, seeds: list[int], size: tuple[int, int] = (256, 256)) -> list[Sample]:
-    """Write a contact sheet of random scenes with their captions."""
-    from kinowatt.media.sheet import contact_sheet
-
-    world = Toybox()
-    samples = [world.sample(seed, size=size) for seed in seeds]
-    contact_sheet(path, [(s.caption, s.clip) for s in samples])
-    return samples

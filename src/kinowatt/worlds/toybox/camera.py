@@ -101,7 +101,9 @@ def _move(
         distance_T = distance * np.interp(u, (0, 1), (1.5, 0.85) if way == "in" else (0.85, 1.5))
     elif kind == "zoom":
         focal_T = focal * np.interp(u, (0, 1), (0.68, 1.25) if way == "in" else (1.25, 0.68))
-    level = np.stack([np.cos(angle_T) * math.cos(elevation), np.sin(angle_T) * math.cos(elevation), np.full(frames, math.sin(elevation))], 1)
+    level = np.stack(
+        [np.cos(angle_T) * math.cos(elevation), np.sin(angle_T) * math.cos(elevation), np.full(frames, math.sin(elevation))], 1
+    )
     pos, look = target + distance_T[:, None] * level, target.copy()
     if kind == "pan":
         look = look + (sign * (u - 0.5) * half_w * 1.1)[:, None] * right

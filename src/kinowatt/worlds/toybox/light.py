@@ -65,7 +65,13 @@ def uniforms(scene: Scene, distance_m: float) -> dict[str, Any]:
     if scene.weather == "fog":
         density = min(0.12, 0.45 / distance_m)
     if scene.weather in ("overcast", "fog"):
-        sun, zenith, horizon, fog, ambient = sun * 0.35, _grey(zenith, 0.7) * 0.9, _grey(horizon, 0.5) * 0.9, _grey(fog, 0.5), ambient * 1.25
+        sun, zenith, horizon, fog, ambient = (
+            sun * 0.35,
+            _grey(zenith, 0.7) * 0.9,
+            _grey(horizon, 0.5) * 0.9,
+            _grey(fog, 0.5),
+            ambient * 1.25,
+        )
     azimuth, elevation = math.radians(scene.sun_azimuth_deg), math.radians(hour.elevation_deg)
     direction = (math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation))
     tint, (exposure, saturation, contrast) = GRADES[scene.mood]

@@ -54,7 +54,9 @@ class _Parts:
     frames: int
     solids: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, thing: int, kind: int, size: Any, material: int, rgb: Any, pos_T3: Any, quat_T4: Any = (0, 0, 0, 1), pattern: int = 0) -> None:
+    def add(
+        self, thing: int, kind: int, size: Any, material: int, rgb: Any, pos_T3: Any, quat_T4: Any = (0, 0, 0, 1), pattern: int = 0
+    ) -> None:
         """One solid of a thing; `quat` is x, y, z, w."""
         rows = np.zeros((self.frames, 16), np.float32)
         rows[:, 0:3], rows[:, 3] = pos_T3, kind
@@ -135,7 +137,9 @@ def _add_body(mujoco: Any, spec: Any, scene: Scene, i: int, subject: Subject, st
     common: dict[str, Any] = {"density": DENSITY, "friction": [0.8, 0.01, 0.002], "condim": 6}
     if scene.event == "pendulum":
         body.add_joint(type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 1, 0])
-        body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[subject.size_m, 0, 0], pos=[0, 0, -ROPE_M], contype=0, conaffinity=0, **common)
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[subject.size_m, 0, 0], pos=[0, 0, -ROPE_M], contype=0, conaffinity=0, **common
+        )
         return
     body.add_freejoint()
     if scene.event == "bounce":
@@ -198,8 +202,8 @@ def _layout(scene: Scene, subjects: tuple[Subject, ...], r: random.Random) -> li
                 below = sum(2 * x.size_m for x in subjects[:i])
                 start = _Start((s * 0.17 * i, r.uniform(-0.03, 0.03), below + z), velocity=(s * 0.35 * i, 0.0, 0.0, 0.0, 0.0, 0.0))
             case "projectile":
-                v = (1.7 * pace * s, 0.0, 3.6 + 0.5 * r.random())
-                start = _Start((-1.5 * s - 0.5 * i * s, row[i] * 0.6, z + 0.2), velocity=(*v, r.gauss(0, 1.5), r.gauss(0, 1.5), 0.0))
+                toss = (1.7 * pace * s, 0.0, 3.6 + 0.5 * r.random())
+                start = _Start((-1.5 * s - 0.5 * i * s, row[i] * 0.6, z + 0.2), velocity=(*toss, r.gauss(0, 1.5), r.gauss(0, 1.5), 0.0))
             case _:
                 start = _Start((row[i] * 0.9, r.uniform(-0.4, 0.4), z))
         starts.append(start)

@@ -22,7 +22,8 @@ class Renderer:
         except ImportError as e:
             raise MissingDependency("the toybox needs moderngl: pip install 'kinowatt[world]'") from e
         try:
-            self.context: Any = moderngl.create_context(standalone=True, backend="egl", require=430)
+            settings: dict[str, Any] = {"backend": "egl"}  # typed as a mapping by moderngl, read as keywords
+            self.context: Any = moderngl.create_context(standalone=True, require=430, **settings)
         except Exception as e:  # moderngl raises bare Exceptions here
             need = "libegl1 libegl-mesa0 libgl1-mesa-dri (Debian's names)"
             raise MissingDependency(f"the toybox renders through EGL with OpenGL 4.3, which is missing here ({e}); install {need}") from e

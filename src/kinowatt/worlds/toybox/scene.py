@@ -117,8 +117,19 @@ def sample(seed: int, **over: Any) -> Scene:
 
 def _mood_causes(mood: str | None, r: random.Random) -> tuple[str, str, str, str]:
     """Weather, time of day, speed and angle that make the mood; captions may name the mood without them."""
-    weather = {"lonely": ("fog", "overcast", "cloudy"), "lively": ("clear", "cloudy"), "calm": ("clear", "cloudy"), "tense": ("overcast", "cloudy")}
-    time = {"lively": ("noon", "dawn", "noon"), "calm": ("dawn", "noon"), "tense": ("dusk", "night"), "mysterious": ("night", "dusk"), "lonely": ("dusk", "dawn", "noon")}
+    weather = {
+        "lonely": ("fog", "overcast", "cloudy"),
+        "lively": ("clear", "cloudy"),
+        "calm": ("clear", "cloudy"),
+        "tense": ("overcast", "cloudy"),
+    }
+    time = {
+        "lively": ("noon", "dawn", "noon"),
+        "calm": ("dawn", "noon"),
+        "tense": ("dusk", "night"),
+        "mysterious": ("night", "dusk"),
+        "lonely": ("dusk", "dawn", "noon"),
+    }
     speed = {"lonely": ("slow",), "calm": ("slow",), "lively": ("fast",), "tense": ("fast",)}
     angle = {"tense": ("low",)}
     key = mood or ""

@@ -1,0 +1,118 @@
+"""Video in and out, through FFmpeg's libraries (PyAV)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from kinowatt.clip import Clip
+from kinowatt.errors import MediaError, OutputError
+from kinowatt.media.image import STILL_FPS, aside, fit_frame, read_image
+
+MEMORY_BYTES = 2**30  # what decoded footage may take; larger footage is made smaller while it is read
+LONGEST_PX = 1920
+FASTEST_FPS = 60.0
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+CRF = "16"  # visually lossless for footage that a model made
+
+
+def read_video(path: Path) -> Clip:
+    """Footage at a constant rate, upright, RGB; pictures are clips of one frame. Never more than 1 GiB: beyond, it is read smaller.
+
+    Variable frame rates are put on a constant grid by the frames' own times. MediaError if it cannot be read.
+    """
+    if not path.exists():
+        raise MediaError(f"{path} does not exist")
+    if path.suffix.lower() in PICTURES:
+        return read_image(path)
+    try:
+        with av.open(str(path)) as file:
+            if not file.streams.video:
+                raise MediaError(f"{path} holds no video; give an MP4, MOV, WebM or MKV with a picture")
+            return _decode(path, file)
+    except av.error.FFmpegError as e:
+        raise MediaError(f"{path} is not a video that can be read ({e.strerror}); MP4, MOV, WebM and MKV would work") from e
+
+
+def _decode(path: Path, file: Any) -> Clip:
+    stream = file.streams.video[0]
+    stream.thread_type = "AUTO"
+    fps = min(float(stream.average_rate or stream.guessed_rate or STILL_FPS), FASTEST_FPS)
+    seconds = float(stream.duration * stream.time_base) if stream.duration else (file.duration or 0) / 1e6
+    expected = max(stream.frames, math.ceil(seconds * fps), 1)
+    scale = min(
+        1.0,
+        LONGEST_PX / max(stream.width, stream.height, 1),
+        math.sqrt(MEMORY_BYTES / (3 * expected * max(stream.width * stream.height, 1))),
+    )
+    frames: list[np.ndarray] = []
+    for index, frame_HWC in _on_grid(file.decode(stream), fps):
+        if len(frames) * (frames[0].nbytes if frames else 0) > 2 * MEMORY_BYTES:
+            raise MediaError(f"{path} is longer than its header says and does not fit into memory; cut it first")
+        while len(frames) < index:  # a gap in the times: the last frame stands
+            frames.append(frames[-1])
+        h, w = frame_HWC.shape[:2]
+        frames.append(fit_frame(frame_HWC, max(round(w * scale), 1), max(round(h * scale), 1)).transpose(2, 0, 1))
+    if not frames:
+        raise MediaError(f"{path} holds no frame that can be decoded")
+    return Clip(np.stack(frames), fps=fps if len(frames) > 1 else STILL_FPS)
+
+
+def _on_grid(frames: Iterator[Any], fps: float) -> Iterator[tuple[int, np.ndarray]]:
+    """Upright frames with their place on a grid of constant rate; of several for one place the first is taken."""
+    first, expected = None, 0
+    for frame in frames:
+        time = frame.time if frame.time is not None else expected / fps
+        first = time if first is None else first
+        index = round((time - first) * fps)
+        if index < expected:
+            continue
+        upright = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90) % 4)
+        yield index, np.ascontiguousarray(upright)
+        expected = index + 1
+
+
+def write_video(path: Path, clip: Clip, metadata: Mapping[str, str]) -> None:
+    """Write H.264 (yuv420p, BT.709) in MP4 with metadata, aside first, then renamed. OutputError if that fails.
+
+    Sides must be even: `engine.fill` refuses others.
+    """
+    assert clip.fps is not None
+    part = aside(path)
+    options = {"movflags": "use_metadata_tags+faststart"}
+    try:
+        with av.open(str(part), "w", format="mp4", options=options) as file:
+            for key, value in metadata.items():
+                file.metadata[key] = value
+            stream: Any = file.add_stream("libx264", rate=Fraction(clip.fps).limit_denominator(1001))
+            stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"
+            stream.options = {"crf": CRF, "preset": "medium"}
+            context = stream.codec_context
+            context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709
+            context.color_range = 1
+            for frame_CHW in clip.frames_TCHW:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_CHW.transpose(1, 2, 0)), format="rgb24")
+                file.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
+            file.mux(stream.encode())
+        part.replace(path)
+    except (av.error.FFmpegError, OSError) as e:
+        raise OutputError(f"{path} cannot be written: {e.strerror or e}") from e
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The tags of a media file. MediaError if it cannot be read."""
+    if not path.exists():
+        raise MediaError(f"{path} does not exist")
+    try:
+        with av.open(str(path)) as file:
+            return dict(file.metadata)
+    except av.error.FFmpegError as e:
+        raise MediaError(f"{path} is not a media file that can be read ({e.strerror})") from e
