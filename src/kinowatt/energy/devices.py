@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from kinowatt.errors import InputError
 
 CPU_W_PER_CORE = 5.3
 """Watts of one busy core: median of thermal design power over cores of EPYC 9654 (3.75), 7763 (4.4), Xeon 8480+ (6.25), 8375C (9.4)."""
@@ -24,17 +25,18 @@ class Device(Protocol):
         ...
 
 
-@dataclass
 class CpuModel:
     """CPU seconds of this process and its finished children, times an assumed power per busy core. Not a measurement."""
 
-    part: str = "modelled_J"
-    watts: float = field(default_factory=lambda: float(os.environ.get(CPU_W_VARIABLE, CPU_W_PER_CORE)))
+    part = "modelled_J"
 
-    @property
-    def name(self) -> str:
-        """What is assumed."""
-        return f"CPU time at {self.watts:g} W per busy core"
+    def __init__(self) -> None:
+        said = os.environ.get(CPU_W_VARIABLE, str(CPU_W_PER_CORE))
+        try:
+            self.watts = float(said)
+        except ValueError:
+            raise InputError(f"{CPU_W_VARIABLE}={said!r} is no power in watts; write a number such as {CPU_W_PER_CORE}") from None
+        self.name = f"CPU time at {self.watts:g} W per busy core"
 
     def read_J(self) -> float | None:
         """Joules by the model."""

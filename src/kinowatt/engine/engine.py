@@ -65,7 +65,7 @@ class Plan:
 
 def fill(shot: Shot, spec: specs.ModelSpec, grid: int) -> Plan:
     """Fill the defaults of the model into a shot; `grid` is the pixel multiple that the network needs. ShotError if it cannot be made."""
-    width, height = shot.size or spec.size
+    width, height = shot.size or _default_size(shot, spec)
     if width % 2 or height % 2:
         raise ShotError(
             f"{width}x{height} has an odd side, which H.264 video cannot hold; {width + width % 2}x{height + height % 2} would work"
@@ -81,6 +81,14 @@ def fill(shot: Shot, spec: specs.ModelSpec, grid: int) -> Plan:
     filled = replace(shot, size=(width, height), seconds=frames / spec.fps, steps=steps, guidance=guidance)
     plan = Plan(filled, frames, width, height, canvas[0], canvas[1], language.merge(reading, extra), reading)
     return replace(plan, warnings=_warnings(plan, spec))
+
+
+def _default_size(shot: Shot, spec: specs.ModelSpec) -> tuple[int, int]:
+    """The model's own size, or, where footage is given, the trained size that is nearest to its aspect."""
+    if not shot.anchors:
+        return spec.size
+    clip = shot.anchors[0].clip
+    return min(spec.trained_sizes, key=lambda s: abs(math.log(s[0] / s[1]) - math.log(clip.width / clip.height)))
 
 
 def _warnings(plan: Plan, spec: specs.ModelSpec) -> tuple[str, ...]:

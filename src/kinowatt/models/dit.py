@@ -66,7 +66,7 @@ class VideoDiT(nn.Module):
             nn.init.zeros_(linear.bias)
         for block in self.blocks:
             with torch.no_grad():
-                block.scale_shift_table.zero_()
+                block.scale_shift_table.zero_()  # type: ignore[operator]
 
     def table(self, size: tuple[int, int, int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Rotary table of a token grid (frames, rows, columns); computed once."""

@@ -87,7 +87,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape."""
-        return self.net[2](F.gelu(self.net[0].proj(x), approximate="tanh"))
+        return self.net[2](F.gelu(self.net[0].proj(x), approximate="tanh"))  # type: ignore[operator]
 
 
 class TwoLayer(nn.Module):

@@ -1,0 +1,55 @@
+"""What several tests share: a small untrained model on disk, and the command line run in this process."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from kinowatt import cli, language
+from kinowatt.models import weights
+from kinowatt.models.dit import DITS, VideoDiT
+from kinowatt.models.text import TextConfig, TextEncoder
+from kinowatt.models.vae import CodecConfig, VideoCodec
+
+
+class Ran(NamedTuple):
+    """Exit code and what was printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random codec and denoiser: everything works, nothing looks like anything."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    config = CodecConfig(dim=8, decoder_widths=(24, 16, 16, 8), decoder_blocks=(1, 1, 1, 1))
+    weights.save(folder / "codec.safetensors", dict(VideoCodec(config).state_dict()), {"codec": dataclasses.asdict(config)})
+    dit = dataclasses.replace(DITS["xs"], layers=2)
+    text = TextConfig(language.VOCABULARY, width=dit.text_dim)
+    tensors = {f"dit.{k}": v for k, v in VideoDiT(dit).state_dict().items()}
+    tensors |= {f"text.{k}": v for k, v in TextEncoder(text).state_dict().items()}
+    weights.save(folder / "denoiser.safetensors", tensors, {"dit": dataclasses.asdict(dit), "text": text.to_json(), "shift": 2.0})
+    return folder
+
+
+@pytest.fixture
+def kinowatt(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run a verb of the command line as its users do."""
+
+    def run(*words: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["kinowatt", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        said = capfd.readouterr()
+        return Ran(int(left.value.code or 0), said.out, said.err)
+
+    return run
