@@ -182,9 +182,7 @@ def one_sentence(ran: Ran, folder: Path, *words: str) -> None:
         (("a ball", "--image", "PHOTO@soon"), "soon"),
     ],
 )
-def test_bad_requests(
-    kinowatt: Run, small_model: Path, files: dict[str, Path], tmp_path: Path, words: tuple[str, ...], said: str
-) -> None:
+def test_bad_requests(kinowatt: Run, small_model: Path, files: dict[str, Path], tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     given = [w.replace("PHOTO", str(files["photo"])).replace("VIDEO", str(files["plain"])) for w in words]
     model = () if "--model" in words else ("--model", small_model)
     one_sentence(kinowatt("generate", "-o", tmp_path / "a.mp4", *model, "--", *given[:1]) if len(given) == 1 else
@@ -225,7 +223,9 @@ def test_damaged_weights(kinowatt: Run, small_model: Path, tmp_path: Path, harm:
     else:
         harmed = {"cut": path.read_bytes()[:5000], "words": b"hello", "swapped": (model / "denoiser.safetensors").read_bytes()}[harm]
         path.write_bytes(harmed)
-    one_sentence(kinowatt("generate", "a ball", "--model", model, "-o", out / "a.mp4", *QUICK), out, "model" if harm == "swapped" else "codec")
+    one_sentence(
+        kinowatt("generate", "a ball", "--model", model, "-o", out / "a.mp4", *QUICK), out, "model" if harm == "swapped" else "codec"
+    )
 
 
 def test_without_egl_the_world_says_what_to_install(kinowatt: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

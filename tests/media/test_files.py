@@ -93,7 +93,9 @@ def test_transparency_lies_over_white(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.jpg", "a.png", "a.mov"])
-@pytest.mark.parametrize("content", [b"", b"just some words\n" * 100, b"\x00\x00\x00\x18ftypmp42" + bytes(500), b"\xff\xd8\xff\xe0" + bytes(300)])
+@pytest.mark.parametrize(
+    "content", [b"", b"just some words\n" * 100, b"\x00\x00\x00\x18ftypmp42" + bytes(500), b"\xff\xd8\xff\xe0" + bytes(300)]
+)
 def test_damaged_files_are_refused_in_a_sentence(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)

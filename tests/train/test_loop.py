@@ -107,7 +107,9 @@ while True:
 def test_a_checkpoint_survives_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     for wait in (0.15, 0.4, 0.7):
-        child = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        child = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
         assert child.stdout is not None
         child.stdout.readline()
         time.sleep(wait)

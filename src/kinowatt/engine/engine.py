@@ -192,7 +192,8 @@ class Engine:
         for number, anchor in enumerate(plan.shot.anchors, 1):
             # A still has no rate: it holds one frame of any.
             fps = self.model.spec.fps if anchor.clip.frames > 1 else None
-            clip, note = fit(anchor.clip, plan.canvas_width, plan.canvas_height, fps)
+            clip, note = fit(anchor.clip, plan.width, plan.height, fps)
+            clip = _on_canvas(clip, plan)
             if note:
                 notes.append(f"anchor {number}: {note}")
             if clip.frames == 1 and anchor.strength < 1:
@@ -200,6 +201,13 @@ class Engine:
             fitted.append(replace(anchor, clip=clip))
         size = (plan.canvas_height, plan.canvas_width)
         return conditioning.build(fitted, self.runtime.codec, plan.frames, *size, self.model.spec.fps), notes
+
+
+def _on_canvas(clip: Clip, plan: Plan) -> Clip:
+    """Footage of the wanted size in the middle of the canvas; its borders run on to the edges, so that no pixel is resampled."""
+    more_h, more_w = plan.canvas_height - plan.height, plan.canvas_width - plan.width
+    pads = ((0, 0), (0, 0), (more_h // 2, more_h - more_h // 2), (more_w // 2, more_w - more_w // 2))
+    return replace(clip, frames_TCHW=np.pad(clip.frames_TCHW, pads, "edge"))
 
 
 def load(name: str = "spark", device: str = "auto", runtime: str = "auto") -> Engine:

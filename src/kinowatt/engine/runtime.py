@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ import torch
 from kinowatt.errors import MissingDependency, ShotError
 from kinowatt.models import specs
 from kinowatt.models.protocols import Codec
+from kinowatt.models.vae import LightDecoder, Memory, MemoryBlock
 
 
 class Runtime(Protocol):
@@ -49,8 +51,31 @@ class TorchRuntime:
         yield from self.codec.decode_stream(latents_BCFHW)
 
 
+class _DecoderStep(torch.nn.Module):
+    """One chunk of the light decoder as a pure function: latents and what it remembers, to frames and what it will remember."""
+
+    def __init__(self, decoder: LightDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.keepers = [block for block in decoder.modules() if isinstance(block, MemoryBlock)]
+
+    def forward(self, latents_BCFHW: torch.Tensor, *memories: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        memory: Memory = dict(zip(self.keepers, memories, strict=True))
+        frames = self.decoder(latents_BCFHW, memory)
+        return frames, *(memory[block] for block in self.keepers)
+
+    def blank(self, height: int, width: int) -> list[torch.Tensor]:
+        """The memory before the first frame, for latents of this size: zeros."""
+        sizes = []
+        for i, blocks in enumerate(self.decoder.blocks):
+            sizes += [(1, 1, b.conv2.out_channels, height << i, width << i) for b in blocks]  # type: ignore[attr-defined]
+        return [torch.zeros(size) for size in sizes]
+
+
 class OpenVinoRuntime(TorchRuntime):
-    """Denoiser through OpenVINO: converted once per shape and weights, kept in the cache folder."""
+    """Denoiser and decoder through OpenVINO: converted once per shape and weights, kept in the cache folder."""
+
+    chunk = 3  # latent frames that are decoded at once
 
     def __init__(self, model: specs.Model, device: torch.device) -> None:
         super().__init__(model, device)
@@ -65,12 +90,30 @@ class OpenVinoRuntime(TorchRuntime):
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32."""
-        inputs = (x_BCFHW, level_BF, text_BLD)
-        key = tuple(tuple(t.shape) for t in inputs)
+        return self._run(self._model.dit, (x_BCFHW, level_BF, text_BLD), "dit")[0]
+
+    def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Frames in [-1, 1], three latent frames at a time."""
+        codec = self._model.codec
+        raw = latents_BCFHW * codec.latent_std + codec.latent_mean
+        step = _DecoderStep(codec.decoder)
+        memory = step.blank(raw.shape[3], raw.shape[4])
+        count = raw.shape[2]
+        for begin in range(0, count, self.chunk):
+            part = raw[:, :, begin : begin + self.chunk]
+            held = part[:, :, -1:].expand(-1, -1, self.chunk - part.shape[2], -1, -1)  # one shape for all; a causal decoder does not mind
+            inputs = (torch.cat([part, held], 2), *memory)
+            out = self._run(step, inputs, "decoder")
+            memory = out[1:]
+            frames = out[0][:, :, 0 if begin else 3 : 4 * part.shape[2]]
+            yield frames.clamp(-1.0, 1.0)
+
+    def _run(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], kind: str) -> list[torch.Tensor]:
+        key = (kind, *(tuple(t.shape) for t in inputs))
         if key not in self._compiled:
-            self._compiled[key] = self._compile(self._model.dit, inputs, "dit")
+            self._compiled[key] = self._compile(module, inputs, kind)
         out = self._compiled[key]([t.contiguous().numpy() for t in inputs])
-        return torch.from_numpy(np.array(out[0]))
+        return [torch.from_numpy(np.array(out[i])) for i in range(len(out))]
 
     def _compile(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], kind: str) -> Any:
         import openvino
@@ -79,8 +122,9 @@ class OpenVinoRuntime(TorchRuntime):
         told = f"{openvino.__version__} {self._model.sha256} {kind} {shapes}"
         path = cache_folder() / f"{kind}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.xml"
         if not path.exists():
-            with torch.inference_mode():
-                graph = openvino.convert_model(module, example_input=inputs, input=shapes)
+            with torch.inference_mode(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch's exporter about its own parts
+                graph = openvino.convert_model(torch.export.export(module, inputs))
             aside = path.with_name(f".{path.stem}.{os.getpid()}.xml")
             openvino.save_model(graph, aside, compress_to_fp16=False)
             # Weights first: a graph without them would look whole.

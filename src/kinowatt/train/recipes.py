@@ -27,6 +27,7 @@ class Recipe:
     spark_batch: int
     spark_lr: float
     minutes: float  # default wall clock of one run
+    data_share: float = 0.0  # of the wall clock, for making data; 0: data is kept on disk and made in full, beside the clock
     shift: float = 2.0  # of the noise levels; larger pictures need more (arXiv 2403.03206)
     caption_dropout: float = 0.1
     fps: float = 16.0
@@ -68,5 +69,6 @@ RECIPES = {
         spark_batch=64,
         spark_lr=5e-4,
         minutes=8.0,
+        data_share=0.4,
     ),
 }

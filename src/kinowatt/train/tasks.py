@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from kinowatt.train.loop import Task, train
 from kinowatt.train.loss import reconstruction_loss, velocity_loss
 from kinowatt.train.recipes import RECIPES, Recipe
 
+T = TypeVar("T")
 KL_WEIGHT = 1e-5  # per latent number: keeps latents near unit size without blurring them
 EXAM_BLOCKS = 1
 
@@ -32,13 +35,13 @@ class CodecTask:
 
     name, ema_decay = "codec", 0.995
 
-    def __init__(self, recipe: Recipe, cache: Path, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float) -> None:
         self.recipe, self.device, self.lr = recipe, device, recipe.codec_lr
         self.module: nn.Module = VideoCodec(CODECS[recipe.codec])
         raw = cache / "raw" if recipe.keep_raw else None
-        self.blocks = list(raw_blocks(raw, range(recipe.raw_blocks), recipe.buckets, recipe.frames, recipe.workers))
         held = range(HELD_OUT, HELD_OUT + EXAM_BLOCKS)
         self.held_out = list(raw_blocks(raw, held, recipe.buckets, recipe.frames, recipe.workers))
+        self.blocks = in_time(raw_blocks(raw, range(recipe.raw_blocks), recipe.buckets, recipe.frames, recipe.workers), deadline)
 
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         """Weighted L1 and gradient loss with a little KL on this step's crops."""
@@ -117,7 +120,7 @@ class SparkTask:
 
     name, ema_decay = "spark", 0.9995
 
-    def __init__(self, recipe: Recipe, cache: Path, folder: Path, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, cache: Path, folder: Path, device: torch.device, deadline: float) -> None:
         self.recipe, self.device, self.lr = recipe, device, recipe.spark_lr
         dit = DITS[recipe.dit]
         self.model = Spark(dit, TextConfig(language.VOCABULARY, width=dit.text_dim))
@@ -126,11 +129,11 @@ class SparkTask:
         latents = cache / f"latents-{weights.sha256(codec_path)[:12]}"
         raw = cache / "raw" if recipe.keep_raw else None
 
-        def paths(blocks: range) -> list[Path]:
-            return list(latent_blocks(raw, latents, codec_path, blocks, recipe.buckets, recipe.frames, recipe.workers, device))
+        def paths(blocks: range) -> Iterator[Path]:
+            return latent_blocks(raw, latents, codec_path, blocks, recipe.buckets, recipe.frames, recipe.workers, device)
 
-        self.store = LatentStore(paths(range(recipe.latent_blocks)), self.model.text)
-        self.held_out = LatentStore(paths(range(HELD_OUT, HELD_OUT + 2)), self.model.text)
+        self.held_out = LatentStore(list(paths(range(HELD_OUT, HELD_OUT + EXAM_BLOCKS))), self.model.text)
+        self.store = LatentStore(in_time(paths(range(recipe.latent_blocks)), deadline), self.model.text)
 
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         """Velocity loss of this step's batch."""
@@ -174,6 +177,16 @@ class SparkTask:
         weights.save(folder / "denoiser.safetensors", _half(self.model), config)
 
 
+def in_time(blocks: Iterator[T], deadline: float) -> list[T]:
+    """Blocks until the deadline (of `time.monotonic`), and at least one."""
+    made = []
+    for block in blocks:
+        made.append(block)
+        if time.monotonic() > deadline:
+            break
+    return made
+
+
 def _half(module: nn.Module) -> dict[str, torch.Tensor]:
     """Weights in float16: half the bytes; its rounding (2^-11) is far below what training leaves uncertain."""
     return {k: v.half() if v.is_floating_point() else v for k, v in module.state_dict().items()}
@@ -200,8 +213,16 @@ def run(
         device_name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(device_name)
     torch.manual_seed(0)
+    wall_s = 60.0 * (recipe.minutes if minutes is None else minutes)
+    begun = time.monotonic()
+    # Where a command's whole time is limited, the data takes its share of it; where data is kept on disk, it is made in full.
+    deadline = begun + wall_s * recipe.data_share if recipe.data_share else math.inf
     with Meter(zone=zone) as meter:
         with meter.phase("data"):
-            task: Task = CodecTask(recipe, cache, device) if what == "codec" else SparkTask(recipe, cache, folder, device)
-        wall = recipe.minutes if minutes is None else minutes
-        return train(task, minutes=wall, folder=folder, resume=resume, device=device, receipts=receipts, meter=meter)
+            task: Task = (
+                CodecTask(recipe, cache, device, deadline) if what == "codec" else SparkTask(recipe, cache, folder, device, deadline)
+            )
+        left_s = wall_s - (time.monotonic() - begun) if recipe.data_share else wall_s
+        return train(
+            task, minutes=max(left_s / 60.0, wall_s / 600.0), folder=folder, resume=resume, device=device, receipts=receipts, meter=meter
+        )
