@@ -57,6 +57,8 @@ class VideoCodec(nn.Module):
         self.encoder = Encoder(config)
         self.quant_conv = CausalConv3d(2 * self.channels, 2 * self.channels, 1)
         self.decoder = LightDecoder(config)
+        # The noise of the latents starts far below the signal, or the decoder would learn to ignore both.
+        nn.init.constant_(self.quant_conv.bias[self.channels :], -6.0)  # type: ignore[index]
         self.register_buffer("latent_mean", torch.zeros(1, self.channels, 1, 1, 1))
         self.register_buffer("latent_std", torch.ones(1, self.channels, 1, 1, 1))
 
@@ -284,9 +286,9 @@ class MemoryBlock(nn.Module):
         first = torch.zeros_like(x_BTCHW[:, :1]) if past is None else past
         if memory is not None:
             memory[self] = x_BTCHW[:, -1:]
-        both = torch.cat([x_BTCHW, torch.cat([first, x_BTCHW[:, :-1]], 1)], 2)
+        both = F.silu(torch.cat([x_BTCHW, torch.cat([first, x_BTCHW[:, :-1]], 1)], 2))
         change = self.conv2(F.silu(self.conv1(both.flatten(0, 1))))
-        return F.silu(x_BTCHW + change.view_as(x_BTCHW))
+        return x_BTCHW + change.view_as(x_BTCHW)
 
 
 class LightDecoder(nn.Module):
@@ -306,14 +308,23 @@ class LightDecoder(nn.Module):
         self.grow = nn.ModuleList(nn.Conv2d(w, 2 * w, 1) for w in widths[:2])
         self.up = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
         self.conv_out = nn.Conv2d(widths[-1], 3 * PATCH**2, 3, padding=1)
+        # PyTorch's own start shrinks the signal at every layer: 2e-5 of it came through, and training learned no colour (LOG.md).
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        for block in self.modules():
+            if isinstance(block, MemoryBlock):
+                nn.init.zeros_(block.conv2.weight)  # starts as its shortcut
+        nn.init.xavier_normal_(self.conv_out.weight)
 
     def forward(self, latents_BCFHW: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Frames (B, 3, 4F, H, W), not clamped."""
         batch = latents_BCFHW.shape[0]
-        x_NCHW = F.silu(self.conv_in(rearrange(latents_BCFHW, "b c f h w -> (b f) c h w")))
+        x_NCHW = self.conv_in(rearrange(latents_BCFHW, "b c f h w -> (b f) c h w"))
         for i, blocks in enumerate(self.blocks):
             if i > 0:
-                x_NCHW = F.silu(self.up[i - 1](F.interpolate(x_NCHW, scale_factor=2.0)))
+                x_NCHW = self.up[i - 1](F.interpolate(x_NCHW, scale_factor=2.0))
             x = x_NCHW.unflatten(0, (batch, -1))
             for block in cast(nn.ModuleList, blocks):
                 x = block(x, memory)
