@@ -38,7 +38,10 @@ class ModelSpec:
 SPARK = ModelSpec(
     name="spark",
     folder=Path(__file__).parent / "spark",
-    sha256={},
+    sha256={
+        "codec.safetensors": "61d8783938861ca5be51408dc328407755d0b55bcab5f0da91eecbafc262647c",
+        "denoiser.safetensors": "c0b21db724273b4d33e9f020907e1ae572e7b1af42ae9460e1649703dd3a0a5b",
+    },
     licence="Apache-2.0",
     trained_on="the toybox, kinowatt's simulated world (captions in English and Chinese)",
     trained_modes=frozenset({"text", "image", "start", "end", "both", "keys", "soft"}),
