@@ -1,6 +1,6 @@
 """Make the newest trained spark the one that ships: copy its two files and write their hashes into specs.py.
 
-    python runs/ship.py [runs/checkpoints/spark]
+python runs/ship.py [runs/checkpoints/spark]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ FILES = ("codec.safetensors", "denoiser.safetensors")
 
 
 def main() -> None:
+    """Copy, hash, write."""
     source = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/checkpoints/spark")
     specs.SPARK.folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
