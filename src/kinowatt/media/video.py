@@ -19,7 +19,7 @@ MEMORY_BYTES = 2**30  # what decoded footage may take; larger footage is made sm
 LONGEST_PX = 1920
 FASTEST_FPS = 60.0
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-CRF = "16"  # visually lossless for footage that a model made
+CRF = "12"  # at 16 the luma of given frames came back at 39 dB; at 12 above 40 (LOG.md)
 
 
 def read_video(path: Path) -> Clip:
