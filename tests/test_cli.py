@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kinowatt import cli
 from kinowatt.clip import Clip
 from kinowatt.media import provenance, video
 
@@ -144,7 +145,7 @@ def test_bridges_keep_what_is_given(kinowatt: Run, small_model: Path, files: dic
     assert clip.frames > len(given)
 
 
-def one_sentence(ran: Ran, folder: Path, *words: str) -> None:
+def assert_one_sentence(ran: Ran, folder: Path, *words: str) -> None:
     """Exit code 2, one line, and nothing written."""
     assert ran.code == 2, ran
     lines = [line for line in ran.err.splitlines() if line.strip()]
@@ -185,7 +186,7 @@ def one_sentence(ran: Ran, folder: Path, *words: str) -> None:
 def test_bad_requests(kinowatt: Run, small_model: Path, files: dict[str, Path], tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     given = [w.replace("PHOTO", str(files["photo"])).replace("VIDEO", str(files["plain"])) for w in words]
     model = () if "--model" in words else ("--model", small_model)
-    one_sentence(kinowatt("generate", "-o", tmp_path / "a.mp4", *model, "--", *given[:1]) if len(given) == 1 else
+    assert_one_sentence(kinowatt("generate", "-o", tmp_path / "a.mp4", *model, "--", *given[:1]) if len(given) == 1 else
                  kinowatt("generate", *given, "-o", tmp_path / "a.mp4", *model), tmp_path, said)  # fmt: skip
 
 
@@ -196,18 +197,18 @@ def test_broken_files(kinowatt: Run, small_model: Path, tmp_path: Path, name: st
     out.mkdir()
     source.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(50) if name.endswith("jpg") else b"once upon a time " * 50)
     option = "--video" if name.endswith("mp4") else "--image"
-    one_sentence(kinowatt("generate", "a ball", option, source, "-o", out / "a.mp4", "--model", small_model), out, name)
-    one_sentence(kinowatt("extend", source, "-o", out / "a.mp4", "--model", small_model), out, name)
+    assert_one_sentence(kinowatt("generate", "a ball", option, source, "-o", out / "a.mp4", "--model", small_model), out, name)
+    assert_one_sentence(kinowatt("extend", source, "-o", out / "a.mp4", "--model", small_model), out, name)
 
 
 def test_places_that_cannot_be_written(kinowatt: Run, small_model: Path, tmp_path: Path) -> None:
     ask = ("generate", "a ball", "--model", small_model)
-    one_sentence(kinowatt(*ask, "-o", tmp_path / "no" / "a.mp4"), tmp_path, "does not exist")
-    one_sentence(kinowatt(*ask, "-o", tmp_path), tmp_path, "is a folder")
-    one_sentence(kinowatt(*ask, "-o", tmp_path / "a.avi"), tmp_path, ".mp4")
+    assert_one_sentence(kinowatt(*ask, "-o", tmp_path / "no" / "a.mp4"), tmp_path, "does not exist")
+    assert_one_sentence(kinowatt(*ask, "-o", tmp_path), tmp_path, "is a folder")
+    assert_one_sentence(kinowatt(*ask, "-o", tmp_path / "a.avi"), tmp_path, ".mp4")
     if os.geteuid() != 0:
         tmp_path.chmod(0o500)
-        one_sentence(kinowatt(*ask, "-o", tmp_path / "a.mp4"), tmp_path, "cannot be written")
+        assert_one_sentence(kinowatt(*ask, "-o", tmp_path / "a.mp4"), tmp_path, "cannot be written")
 
 
 @pytest.mark.parametrize("harm", ["cut", "words", "missing", "swapped"])
@@ -223,7 +224,7 @@ def test_damaged_weights(kinowatt: Run, small_model: Path, tmp_path: Path, harm:
     else:
         harmed = {"cut": path.read_bytes()[:5000], "words": b"hello", "swapped": (model / "denoiser.safetensors").read_bytes()}[harm]
         path.write_bytes(harmed)
-    one_sentence(
+    assert_one_sentence(
         kinowatt("generate", "a ball", "--model", model, "-o", out / "a.mp4", *QUICK), out, "model" if harm == "swapped" else "codec"
     )
 
@@ -235,14 +236,14 @@ def test_without_egl_the_world_says_what_to_install(kinowatt: Run, tmp_path: Pat
         raise Exception("libEGL.so.1: cannot open shared object file")
 
     monkeypatch.setattr(moderngl, "create_context", fail)
-    one_sentence(kinowatt("world", "--preview", tmp_path / "s.png"), tmp_path, "libegl1")
+    assert_one_sentence(kinowatt("world", "--preview", tmp_path / "s.png"), tmp_path, "libegl1")
 
 
 def test_a_fault_of_ours_is_exit_code_1(kinowatt: Run, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*words: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(video, "write_video", fail)
+    monkeypatch.setattr(cli, "write_video", fail)
     ran = kinowatt("generate", "a ball", "-o", tmp_path / "a.mp4", "--model", small_model, "--seconds", "0.2", *QUICK)
     assert ran.code == 1
     assert "fault of ours" in ran.err

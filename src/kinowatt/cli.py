@@ -15,7 +15,13 @@ import typer
 from rich.console import Console
 
 from kinowatt.clip import Clip, join
+from kinowatt.energy.bill import EnergyBill
+from kinowatt.energy.meter import Meter
 from kinowatt.errors import KinowattError, OutputError, ShotError
+from kinowatt.media.image import fit, read_image, write_image
+from kinowatt.media.provenance import read_label, stamp
+from kinowatt.media.sheet import contact_sheet
+from kinowatt.media.video import read_video, write_video
 from kinowatt.shot import END, MAX_PROMPT_CHARS, OVERLAP_FRAMES, START, Anchor, At, Camera, Shot, connect, extend, loop, remix
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -67,8 +73,8 @@ def generate_verb(
     as_json: Json = False,
 ) -> None:
     """Make a video (or a picture) from a sentence, images and footage."""
-    anchors = [_place(text, _image, 1.0) for text in image or []]
-    anchors += [_place(text, _video, strength) for text in video or []]
+    anchors = [_place(text, read_image, 1.0) for text in image or []]
+    anchors += [_place(text, read_video, strength) for text in video or []]
     request = _shot(prompt, size, 0.0001 if seconds is None and _is_picture(out) else seconds, seed, steps, guidance, negative, model)
     request = replace(request, anchors=tuple(anchors), camera=Camera(camera, lens, shot, angle), mood=mood)
     if seconds is None and not _is_picture(out) and any(a.strength < 1 for a in anchors):
@@ -165,7 +171,7 @@ def remix_verb(
 ) -> None:
     """Redraw a whole clip after a new sentence."""
     request = _shot(prompt, size, seconds, seed, steps, guidance, negative, model)
-    source = _video(clip)
+    source = read_video(clip)
     request = replace(request, seconds=min(source.seconds, 60.0) if seconds is None else seconds)
     _shoot(remix(request, source, strength=strength), out, device, runtime, zone, sheet, as_json)
 
@@ -173,8 +179,6 @@ def remix_verb(
 @app.command("label")
 def label_verb(clip: Path, as_json: Json = False) -> None:
     """Read the energy label and the shot out of a clip."""
-    from kinowatt.energy.bill import EnergyBill
-    from kinowatt.media.provenance import read_label
 
     label = read_label(clip)
     if as_json:
@@ -193,7 +197,6 @@ def world_verb(
     size: Annotated[str, typer.Option(help="width x height in pixels")] = "192x192",
 ) -> None:
     """Render random scenes of the toybox, the simulated world that spark learns from, into one contact sheet."""
-    from kinowatt.media.sheet import contact_sheet
     from kinowatt.worlds.toybox import Toybox
 
     _check_writable(preview)
@@ -267,18 +270,6 @@ def _place(text: str, read: Any, strength: float) -> Anchor:
     return Anchor(read(Path(name)), second, strength)
 
 
-def _image(path: Path) -> Clip:
-    from kinowatt.media.image import read_image
-
-    return read_image(path)
-
-
-def _video(path: Path) -> Clip:
-    from kinowatt.media.video import read_video
-
-    return read_video(path)
-
-
 def _check_writable(out: Path) -> None:
     """Refuse before a joule is spent, not after the last step."""
     if out.is_dir():
@@ -308,9 +299,8 @@ def _bridge(
     request: Shot, files: list[Path], way: str, out: Path, device: str, runtime: str, zone: str | None, sheet: bool, as_json: bool
 ) -> None:
     """Make footage that leans on given clips, and join it with them."""
-    from kinowatt.media.image import fit
 
-    clips = [_video(path) for path in files]
+    clips = [read_video(path) for path in files]
     engine = _open(request, out, device, runtime)
     fps, overlap = engine.model.spec.fps, OVERLAP_FRAMES
     seams = 2 if way in ("connect", "loop") else 1
@@ -343,8 +333,6 @@ def _take(engine: Any, request: Shot, zone: str | None, *, quiet: bool) -> Any:
     """Generate with a progress bar that shows the energy so far."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from kinowatt.energy.meter import Meter
-
     columns = (TextColumn("{task.description:8}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
     with Progress(*columns, console=say, disable=quiet) as bar:
         lines: dict[str, Any] = {}
@@ -361,10 +349,6 @@ def _take(engine: Any, request: Shot, zone: str | None, *, quiet: bool) -> Any:
 
 def _finish(take: Any, clip: Clip, out: Path, sheet: bool, as_json: bool) -> None:
     """Write the clip with its label, then say what happened."""
-    from kinowatt.media.image import write_image
-    from kinowatt.media.provenance import stamp
-    from kinowatt.media.sheet import contact_sheet
-    from kinowatt.media.video import write_video
 
     facts = {"weights_sha256": take.weights_sha256, "runtime": take.runtime, "warnings": list(take.warnings)}
     energy = take.bill.to_json()
