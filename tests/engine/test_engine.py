@@ -69,6 +69,10 @@ def test_what_a_model_was_not_trained_on_is_said(camera: Engine, fields: dict[st
     assert (said is None) or any(said in w for w in warnings), warnings
 
 
+def test_a_model_of_ones_own_is_not_called_spark(camera: Engine) -> None:
+    assert not any("spark" in w for w in camera.plan(shot()).warnings)
+
+
 def test_no_known_word_is_said(camera: Engine) -> None:
     assert any("understood no word" in w for w in camera.plan(Shot("zebra opera", size=(64, 48))).warnings)
 

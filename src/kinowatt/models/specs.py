@@ -77,7 +77,8 @@ def find(name: str) -> ModelSpec:
         return MODELS[name]
     folder = Path(name)
     if (folder / "denoiser.safetensors").is_file():
-        return replace(SPARK, name=folder.name or name, folder=folder, sha256={}, licence="your own", trained_on="unknown to kinowatt")
+        own = replace(SPARK, name=folder.name or name, folder=folder, sha256={}, licence="your own", trained_on="unknown to kinowatt")
+        return replace(own, weakness="")  # what is said of spark's weights is not said of theirs
     raise WeightsError(
         f"no model named {name!r}; known are {', '.join(MODELS)}, or name a folder that holds codec.safetensors and denoiser.safetensors"
     )
