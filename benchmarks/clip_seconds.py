@@ -18,7 +18,8 @@ import torch
 from kinowatt import language
 from kinowatt.engine.engine import Engine
 from kinowatt.models.dit import DITS, VideoDiT
-from kinowatt.models.specs import SPARK, Model
+from kinowatt.models.model import Model
+from kinowatt.models.specs import SPARK
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CODECS, VideoCodec
 from kinowatt.shot import Shot

@@ -17,6 +17,7 @@ from kinowatt.engine import conditioning, noise, sample
 from kinowatt.engine.runtime import Runtime, choose
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.media.image import fit
+from kinowatt.models import model as models
 from kinowatt.models import specs
 from kinowatt.models.protocols import Conditioning
 from kinowatt.shot import Shot, still
@@ -24,14 +25,24 @@ from kinowatt.shot import Shot, still
 MAX_FRAMES = 961  # one minute at 16 fps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class State:
+    """A take between two steps: enough to go on later, on any machine, with the same shot. `latents_1CFHW` float32."""
+
+    done: int
+    latents_1CFHW: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Progress:
-    """Where a take is: phase, steps done, and the bill so far."""
+    """Where a take is: phase, steps done, and the bill so far; while denoising also its state and a look at it."""
 
     phase: str
     done: int
     of: int
     bill: EnergyBill
+    state: State | None = None
+    look: Callable[[], np.ndarray] | None = None  # one frame (3, H, W) uint8 of what it will become
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +57,7 @@ class Take:
     warnings: tuple[str, ...] = ()
     understood: tuple[str, ...] = ()
     not_understood: tuple[str, ...] = ()
+    latents_1CFHW: np.ndarray | None = None  # what was decoded, float32
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,7 @@ def mode_of(shot: Shot) -> str:
 class Engine:
     """A loaded model on a device. `generate` makes one take; it may be called again and again."""
 
-    def __init__(self, model: specs.Model, device: torch.device, runtime: str = "auto") -> None:
+    def __init__(self, model: models.Model, device: torch.device, runtime: str = "auto") -> None:
         self.model, self.device = model, device
         self.runtime: Runtime = choose(runtime, model, device)
         self.grid = model.codec.stride[1] * model.dit.config.patch[1]
@@ -132,13 +144,15 @@ class Engine:
         """What `generate` would compute, without computing it."""
         return fill(shot, self.model.spec, self.grid)
 
-    def generate(self, shot: Shot, on_step: Callable[[Progress], None] | None = None, meter: Meter | None = None) -> Take:
-        """Make one take. ShotError if the shot cannot be made; DeviceError if the device fails."""
+    def generate(
+        self, shot: Shot, on_step: Callable[[Progress], None] | None = None, meter: Meter | None = None, resume: State | None = None
+    ) -> Take:
+        """Make one take, or finish one from its saved state. ShotError if it cannot be made; DeviceError if the device fails."""
         plan = self.plan(shot)
         meter = meter or Meter()
         try:
             with meter:
-                frames_TCHW, notes = self._shoot(plan, meter, on_step or (lambda progress: None))
+                frames_TCHW, notes, latents = self._shoot(plan, meter, on_step or (lambda progress: None), resume)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise DeviceError(f"{plan.width}x{plan.height} with {plan.frames} frames does not fit into memory; ask for less") from error
         read = plan.reading
@@ -151,9 +165,12 @@ class Engine:
             (*plan.warnings, *notes),
             read.understood,
             read.not_understood,
+            latents,
         )
 
-    def _shoot(self, plan: Plan, meter: Meter, tell: Callable[[Progress], None]) -> tuple[np.ndarray, list[str]]:
+    def _shoot(
+        self, plan: Plan, meter: Meter, tell: Callable[[Progress], None], resume: State | None
+    ) -> tuple[np.ndarray, list[str], np.ndarray]:
         shot = plan.shot
         assert shot.steps is not None
         assert shot.guidance is not None
@@ -162,20 +179,22 @@ class Engine:
             text = self.model.text.encode([plan.tokens, negative])
         with meter.phase("encode"):
             known, notes = self._anchors(plan)
-        tell(Progress("denoise", 0, shot.steps, meter.so_far()))
+        tell(Progress("denoise", resume.done if resume else 0, shot.steps, meter.so_far()))
+
+        def step(done: int, of: int, x: torch.Tensor, clean: torch.Tensor) -> None:
+            tell(Progress("denoise", done, of, meter.so_far(), State(done, x.cpu().numpy()), lambda: self._look(clean, plan)))
+
         with meter.phase("denoise"):
             ceiling = known.ceiling_1F.to(self.device)
             cond = Conditioning(text[:1], text[1:], known.latents_1CFHW.to(self.device), ceiling)
-            # Drawn on the CPU, so that a seed means the same picture on every device.
-            start = torch.randn(cond.known_BCFHW.shape, generator=torch.Generator().manual_seed(shot.seed)).to(self.device)
-            schedule = noise.schedule(shot.steps, start.shape[2], shift=self.model.shift)
             latents = sample.denoise(
                 self.runtime.denoiser,
                 cond,
-                start,
-                schedule,
+                self._start(cond, shot, resume),
+                noise.schedule(shot.steps, ceiling.shape[1], shift=self.model.shift),
                 guidance=shot.guidance,
-                on_step=lambda done, of, x: tell(Progress("denoise", done, of, meter.so_far())),
+                on_step=step,
+                done=resume.done if resume else 0,
             )
         with meter.phase("decode"), torch.inference_mode():
             parts = []
@@ -183,8 +202,24 @@ class Engine:
                 parts.append(conditioning.to_frames(signal))
                 tell(Progress("decode", sum(map(len, parts)), plan.frames, meter.so_far()))
         frames_TCHW = conditioning.paste_back(np.concatenate(parts), known)
-        top, left = (plan.canvas_height - plan.height) // 2, (plan.canvas_width - plan.width) // 2
-        return np.ascontiguousarray(frames_TCHW[:, :, top : top + plan.height, left : left + plan.width]), notes
+        return _off_canvas(frames_TCHW, plan), notes, latents.cpu().numpy()
+
+    def _start(self, cond: Conditioning, shot: Shot, resume: State | None) -> torch.Tensor:
+        """Noise of the shot's seed, or the latents of a saved state. ShotError if the state is of another shot."""
+        shape = cond.known_BCFHW.shape
+        if resume is None:
+            # Drawn on the CPU, so that a seed means the same picture on every device.
+            return torch.randn(shape, generator=torch.Generator().manual_seed(shot.seed)).to(self.device)
+        if resume.latents_1CFHW.shape != shape or resume.done > (shot.steps or 0):
+            raise ShotError("the saved state belongs to another shot; begin anew")
+        return torch.from_numpy(resume.latents_1CFHW).to(self.device)
+
+    def _look(self, clean_1CFHW: torch.Tensor, plan: Plan) -> np.ndarray:
+        """The middle of the clip as one frame (3, H, W), decoded alone."""
+        middle = clean_1CFHW.shape[2] // 2
+        with torch.inference_mode():
+            signal = self.runtime.codec.decode(clean_1CFHW[:, :, middle : middle + 1])
+        return _off_canvas(conditioning.to_frames(signal), plan)[0]
 
     def _anchors(self, plan: Plan) -> tuple[conditioning.Known, list[str]]:
         """Fit the anchors to the clip and encode them."""
@@ -203,6 +238,11 @@ class Engine:
         return conditioning.build(fitted, self.runtime.codec, plan.frames, *size, self.model.spec.fps), notes
 
 
+def _off_canvas(frames_TCHW: np.ndarray, plan: Plan) -> np.ndarray:
+    top, left = (plan.canvas_height - plan.height) // 2, (plan.canvas_width - plan.width) // 2
+    return np.ascontiguousarray(frames_TCHW[:, :, top : top + plan.height, left : left + plan.width])
+
+
 def _on_canvas(clip: Clip, plan: Plan) -> Clip:
     """Footage of the wanted size in the middle of the canvas; its borders run on to the edges, so that no pixel is resampled."""
     more_h, more_w = plan.canvas_height - plan.height, plan.canvas_width - plan.width
@@ -219,4 +259,4 @@ def load(name: str = "spark", device: str = "auto", runtime: str = "auto") -> En
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ShotError("no CUDA device answers on this machine; use --device cpu")
     where = torch.device(device)
-    return Engine(specs.load(specs.find(name), where), where, runtime)
+    return Engine(models.load(specs.find(name), where), where, runtime)

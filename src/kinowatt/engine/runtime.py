@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from kinowatt.errors import MissingDependency, ShotError
-from kinowatt.models import specs
+from kinowatt.models.model import Model
 from kinowatt.models.protocols import Codec
 from kinowatt.models.vae import LightDecoder, Memory, MemoryBlock
 
@@ -36,7 +36,7 @@ class Runtime(Protocol):
 class TorchRuntime:
     """The modules as they are: float32 on a CPU, bfloat16 arithmetic on an accelerator."""
 
-    def __init__(self, model: specs.Model, device: torch.device) -> None:
+    def __init__(self, model: Model, device: torch.device) -> None:
         self.codec: Codec = model.codec
         self._model, self._device = model, device
         self.name = "torch float32" if device.type == "cpu" else "torch bfloat16"
@@ -77,7 +77,7 @@ class OpenVinoRuntime(TorchRuntime):
 
     chunk = 3  # latent frames that are decoded at once
 
-    def __init__(self, model: specs.Model, device: torch.device) -> None:
+    def __init__(self, model: Model, device: torch.device) -> None:
         super().__init__(model, device)
         import openvino
 
@@ -142,7 +142,7 @@ def cache_folder() -> Path:
     return folder
 
 
-def choose(name: str, model: specs.Model, device: torch.device) -> Runtime:
+def choose(name: str, model: Model, device: torch.device) -> Runtime:
     """The runtime of that name; "auto" takes OpenVINO on a CPU where it is installed (measured faster, see LOG.md), else torch."""
     if name not in ("auto", "torch", "openvino"):
         raise ShotError(f"runtime {name!r} is unknown; use auto, torch or openvino")

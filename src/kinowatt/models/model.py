@@ -1,0 +1,57 @@
+"""A model's files, read, checked and put on a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from kinowatt.errors import WeightsError
+from kinowatt.models import weights
+from kinowatt.models.dit import DiTConfig, VideoDiT
+from kinowatt.models.specs import ModelSpec
+from kinowatt.models.text import TextConfig, TextEncoder
+from kinowatt.models.vae import CodecConfig, VideoCodec
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A loaded model, ready to run on one device."""
+
+    spec: ModelSpec
+    codec: VideoCodec
+    dit: VideoDiT
+    text: TextEncoder
+    shift: float  # of the noise levels, as trained
+    sha256: str  # of all weight files, in the order of their names
+
+
+def load(spec: ModelSpec, device: torch.device) -> Model:
+    """Read and check the files of a model. WeightsError if one is missing, damaged or does not fit."""
+    read = {name: _read(spec, name) for name in ("codec.safetensors", "denoiser.safetensors")}
+    (codec_tensors, codec_config), (tensors, config) = read["codec.safetensors"], read["denoiser.safetensors"]
+    try:
+        codec = VideoCodec(CodecConfig(**_tuples(codec_config["codec"])))
+        dit = VideoDiT(DiTConfig(**_tuples(config["dit"])))
+        text = TextEncoder(TextConfig(**_tuples(config["text"])))
+        codec.load_state_dict({k: v.float() for k, v in codec_tensors.items()})
+        dit.load_state_dict({k.removeprefix("dit."): v.float() for k, v in tensors.items() if k.startswith("dit.")})
+        text.load_state_dict({k.removeprefix("text."): v.float() for k, v in tensors.items() if k.startswith("text.")})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(
+            f"the files in {spec.folder} are not a kinowatt model ({str(error).splitlines()[0]}); retrain or restore them"
+        ) from error
+    for module in (codec, dit, text):
+        module.eval().requires_grad_(False).to(device)
+    joined = "+".join(weights.sha256(spec.folder / name) for name in sorted(read))
+    return Model(spec, codec, dit, text, shift=float(config.get("shift", 1.0)), sha256=joined)
+
+
+def _read(spec: ModelSpec, name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    return weights.load(spec.folder / name, spec.sha256.get(name))
+
+
+def _tuples(config: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the configs have tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
