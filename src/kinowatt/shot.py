@@ -17,7 +17,8 @@ from kinowatt.errors import PromptError, ShotError
 
 START: Literal["start"] = "start"
 END: Literal["end"] = "end"
-At = float | Literal["start", "end"]
+OUTSIDE: Literal["outside"] = "outside"
+At = float | Literal["start", "end", "outside"]
 
 MAX_PROMPT_CHARS = 32_000  # as the Videos API
 MAX_SECONDS = 60.0
@@ -28,19 +29,24 @@ OVERLAP_FRAMES = 9  # given to the model on each side of a seam: three latents, 
 class Anchor:
     """Footage placed in time.
 
-    `at`: START, END, or the second at which its first frame stands.
+    `at`: START, END, the second at which its first frame stands, or OUTSIDE of time: seen by the model, not in the clip.
     `strength`: 1 keeps the footage as it is, 0 ignores it; in between it may be redrawn (noise ceiling = 1 - strength).
+    `latents_CFHW`: where the footage ends a clip that the same model made, all latents of that clip: time goes on from them rather
+    than from the footage encoded anew. At START only.
     """
 
     clip: Clip
     at: At = START
     strength: float = 1.0
+    latents_CFHW: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.strength <= 1.0:
             raise ShotError(f"an anchor's strength lies in (0, 1], not {self.strength:g}")
         if isinstance(self.at, (int, float)) and not (math.isfinite(self.at) and self.at >= 0):
             raise ShotError(f"an anchor stands at a second >= 0, not at {self.at}")
+        if self.latents_CFHW is not None and (self.at != START or self.strength < 1.0):
+            raise ShotError("latents go on in time only from the start, and as they are")
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,16 @@ class Shot:
             raise ShotError(f"seed {self.seed} is out of range; 0 to {2**63 - 1}")
 
 
-def extend(shot: Shot, clip: Clip, *, backward: bool = False, overlap_frames: int = OVERLAP_FRAMES) -> Shot:
-    """Run `clip` on into the future (its last frames at START) or the past (its first frames at END)."""
+def extend(
+    shot: Shot, clip: Clip, *, backward: bool = False, overlap_frames: int = OVERLAP_FRAMES, latents_CFHW: np.ndarray | None = None
+) -> Shot:
+    """Run `clip` on into the future (its last frames at START) or the past (its first frames at END).
+
+    `latents_CFHW`: all latents of `clip`, where they are known; time then goes on from them.
+    """
     n = min(overlap_frames, clip.frames)
-    anchor = Anchor(clip.cut(0, n), END) if backward else Anchor(clip.cut(clip.frames - n, clip.frames), START)
+    tail = clip.cut(clip.frames - n, clip.frames)
+    anchor = Anchor(clip.cut(0, n), END) if backward else Anchor(tail, START, latents_CFHW=latents_CFHW)
     return replace(shot, anchors=(*shot.anchors, anchor))
 
 

@@ -11,7 +11,7 @@ import torch
 from kinowatt.clip import Clip
 from kinowatt.engine import conditioning
 from kinowatt.errors import ShotError
-from kinowatt.shot import END, START, Anchor, At
+from kinowatt.shot import END, OUTSIDE, START, Anchor, At
 
 FPS = 16.0
 
@@ -53,21 +53,20 @@ def test_no_anchor_leaves_all_free() -> None:
     known = conditioning.build([], LastFrameCodec(), 33, 32, 32, FPS)
     assert known.ceiling_1F.tolist() == [[1.0] * 9]
     assert known.latents_1CFHW.shape == (1, 1, 9, 2, 2)
-    assert not known.paste
 
 
 def test_start_takes_whole_latents_only() -> None:
     known = place(ramp(11), START)
     assert known.ceiling_1F[0].tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
     assert grey(known.latents_1CFHW)[:3] == [0, 4, 8]
-    assert [(s, len(f)) for s, f in known.paste] == [(0, 11)]
+    assert [(s, a.clip.frames) for s, a in conditioning.placed([Anchor(ramp(11), START)], 33, FPS)] == [(0, 11)]
 
 
 def test_image_at_the_end_fills_the_last_latent() -> None:
     known = place(ramp(1, first=200), END)
     assert known.ceiling_1F[0].tolist() == [1] * 8 + [0]
     assert grey(known.latents_1CFHW)[-1] == 200
-    assert [(s, len(f)) for s, f in known.paste] == [(32, 1)]
+    assert [(s, a.clip.frames) for s, a in conditioning.placed([Anchor(ramp(1), END)], 33, FPS)] == [(32, 1)]
 
 
 def test_footage_at_the_end_is_aligned() -> None:
@@ -86,7 +85,6 @@ def test_edit_covers_every_latent_it_touches() -> None:
     known = place(ramp(30), START, strength=0.6)
     assert known.ceiling_1F[0].tolist() == pytest.approx([0.4] * 9)
     assert grey(known.latents_1CFHW)[-1] == 29
-    assert not known.paste
 
 
 def test_the_firmer_anchor_counts() -> None:
@@ -102,11 +100,29 @@ def test_an_anchor_longer_than_the_shot_is_cut_at_the_far_side() -> None:
 
 
 def test_given_pixels_come_back_exactly() -> None:
-    known = place(ramp(5, first=30), END)
-    made = np.zeros((33, 3, 32, 32), np.uint8)
-    out = conditioning.paste_back(made, known)
+    out = np.zeros((33, 3, 32, 32), np.uint8)
+    given = [Anchor(ramp(5, first=30), END), Anchor(ramp(33, first=7), START, 0.5)]
+    conditioning.paste_back(out, conditioning.placed(given, 33, FPS))
     assert np.array_equal(out[-5:], ramp(5, first=30).frames_TCHW)
     assert not out[:-5].any()
+
+
+def test_a_reference_outside_of_time_is_seen_and_not_counted() -> None:
+    known = conditioning.build([Anchor(ramp(1, first=9), START), Anchor(ramp(30, first=60), OUTSIDE)], LastFrameCodec(), 33, 32, 32, FPS)
+    assert known.outside == 3
+    assert known.ceiling_1F[0].tolist() == [0.0] + [1.0] * 8 + [0.0] * 3
+    assert grey(known.latents_1CFHW)[9:] == [70, 74, 78]  # nine frames from its middle
+    assert conditioning.placed([Anchor(ramp(1), OUTSIDE)], 33, FPS) == []
+
+
+def test_time_goes_on_from_latents_where_they_are_known() -> None:
+    own = torch.linspace(-1, 1, 9).reshape(1, 9, 1, 1).expand(1, 9, 2, 2).numpy()  # a clip of 33 frames; its last 9 are the anchor
+    known = conditioning.build([Anchor(ramp(9), START, latents_CFHW=own)], LastFrameCodec(), 33, 32, 32, FPS)
+    assert known.latents_1CFHW[0, 0, :3, 0, 0].tolist() == pytest.approx([-1.0, 0.75, 1.0])  # frame 0 encoded anew, then its own
+    whole = conditioning.build([Anchor(ramp(33), START, latents_CFHW=own)], LastFrameCodec(), 65, 32, 32, FPS)
+    np.testing.assert_allclose(whole.latents_1CFHW[0, 0, :9, 0, 0], np.linspace(-1, 1, 9), atol=1e-6)
+    with pytest.raises(ShotError, match="another size"):
+        conditioning.build([Anchor(ramp(9), START, latents_CFHW=own[:, :, :1])], LastFrameCodec(), 33, 32, 32, FPS)
 
 
 def test_bad_places() -> None:

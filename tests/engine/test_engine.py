@@ -10,10 +10,10 @@ import torch
 
 from kinowatt.clip import Clip
 from kinowatt.energy.meter import Meter
-from kinowatt.engine import engine
+from kinowatt.engine import conditioning, engine
 from kinowatt.engine.engine import Engine
 from kinowatt.errors import DeviceError, ShotError
-from kinowatt.shot import END, START, Anchor, Shot, connect, extend, loop, remix
+from kinowatt.shot import END, OUTSIDE, START, Anchor, Shot, connect, extend, loop, remix
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,8 @@ def test_an_anchor_changes_what_is_not_anchored(camera: Engine) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"size": (512, 512)}, "beyond that"),
+        ({"size": (160, 160)}, "beyond that"),
+        ({"size": (512, 512)}, "enlarged to 512x512"),
         ({"seconds": 6.0}, "will drift"),
         ({"anchors": (Anchor(footage(40), 0.0, 0.5),)}, None),
     ],
@@ -67,6 +68,61 @@ def test_an_anchor_changes_what_is_not_anchored(camera: Engine) -> None:
 def test_what_a_model_was_not_trained_on_is_said(camera: Engine, fields: dict[str, object], said: str | None) -> None:
     warnings = camera.plan(shot(**fields)).warnings
     assert (said is None) or any(said in w for w in warnings), warnings
+
+
+def test_large_sizes_are_enlarged_and_given_frames_stay_sharp(camera: Engine) -> None:
+    photo = footage(1, 400, 240)
+    take = camera.generate(shot(size=(400, 240), anchors=(Anchor(photo, START),), steps=1, seconds=0.5))
+    assert take.clip.frames_TCHW.shape == (9, 3, 240, 400)
+    np.testing.assert_array_equal(take.clip.frames_TCHW[0], photo.frames_TCHW[0])
+    assert take.latents_1CFHW is not None
+    assert take.latents_1CFHW.shape[3:] == (8, 14)  # 206x124 in a canvas of 224x128: at most 160*160 pixels of its aspect
+    with pytest.raises(ShotError, match="too narrow"):
+        camera.plan(shot(size=(4000, 16)))
+
+
+def test_a_broken_off_take_ends_as_the_whole_one(camera: Engine) -> None:
+    wanted = shot(steps=4, anchors=(Anchor(footage(5), END),))
+    states, looks = [], []
+
+    def keep(progress: engine.Progress) -> None:
+        if progress.state is not None and progress.look is not None:
+            states.append(progress.state)
+            looks.append(progress.look())
+
+    whole = camera.generate(wanted, keep)
+    assert [s.done for s in states] == [1, 2, 3, 4]
+    assert {look.shape for look in looks} == {(3, 48, 64)}
+    assert {look.dtype for look in looks} == {np.dtype(np.uint8)}
+    for state in (states[1], states[-1]):
+        seen: list[engine.Progress] = []
+        resumed = camera.generate(wanted, seen.append, resume=state)
+        np.testing.assert_array_equal(resumed.clip.frames_TCHW, whole.clip.frames_TCHW)
+        assert [p.done for p in seen if p.state] == list(range(state.done + 1, 5))
+    with pytest.raises(ShotError, match="another shot"):
+        camera.generate(shot(seconds=1.0, steps=4), resume=states[0])
+
+
+def test_a_clip_goes_on_from_its_latents(camera: Engine) -> None:
+    first = camera.generate(shot())
+    assert first.latents_1CFHW is not None
+    more = camera.generate(extend(shot(seed=4), first.clip, latents_CFHW=first.latents_1CFHW[0]))
+    assert more.latents_1CFHW is not None
+    np.testing.assert_array_equal(more.latents_1CFHW[:, :, 1:3], first.latents_1CFHW[:, :, -2:])
+    np.testing.assert_array_equal(more.clip.frames_TCHW[:9], first.clip.frames_TCHW[-9:])
+    # The same as one long decoding: nothing is encoded anew but one frame, which is not decoded.
+    stitched = np.concatenate([first.latents_1CFHW, more.latents_1CFHW[:, :, 3:]], 2)
+    with torch.inference_mode():
+        whole = conditioning.to_frames(camera.model.codec.decode(torch.from_numpy(stitched)))
+    off = np.abs(whole[33:, :, 8:56].astype(int) - more.clip.frames_TCHW[9:])
+    assert off.max() <= 1
+
+
+def test_a_reference_outside_of_time_changes_the_clip_and_is_warned_of(camera: Engine) -> None:
+    take = camera.generate(shot(anchors=(Anchor(footage(12), OUTSIDE),)))
+    assert take.clip.frames == 33
+    assert not np.array_equal(take.clip.frames_TCHW, camera.generate(shot()).clip.frames_TCHW)
+    assert any("'reference'" in w for w in take.warnings)
 
 
 def test_a_model_of_ones_own_is_not_called_spark(camera: Engine) -> None:

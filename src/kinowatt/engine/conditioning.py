@@ -7,28 +7,29 @@ start the clip lacks that past, so it is encoded with its first frame held befor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from kinowatt.errors import ShotError
 from kinowatt.models.protocols import Codec
-from kinowatt.shot import END, START, Anchor
+from kinowatt.shot import END, OUTSIDE, START, Anchor
 
 WARM_UP = 2  # latents encoded before an anchor that does not start the clip; they settle the encoder's memory
+OUTSIDE_FRAMES = 9  # of a reference outside of time: enough to know a face, cheap enough to carry through every step
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What the anchors say about a clip of T frames.
+    """What the anchors say about a clip: `latents_1CFHW` and `ceiling_1F` steer the denoiser.
 
-    `latents_1CFHW` and `ceiling_1F` steer the denoiser; `paste` lists (first frame, frames_TCHW uint8) to put back after decoding.
+    The last `outside` latents stand outside of time: the network sees them, the clip does not have them.
     """
 
     latents_1CFHW: torch.Tensor
     ceiling_1F: torch.Tensor
-    paste: tuple[tuple[int, np.ndarray], ...]
+    outside: int = 0
 
 
 def latent_frames(frames: int, stride: int = 4) -> int:
@@ -61,29 +62,63 @@ def first_frame(anchor: Anchor, frames: int, fps: float) -> int:
     return start
 
 
+def placed(anchors: Sequence[Anchor], frames: int, fps: float) -> list[tuple[int, Anchor]]:
+    """Every anchor inside the clip, with the frame where it starts, cut to what lies within."""
+    out = []
+    for anchor in anchors:
+        if anchor.at == OUTSIDE:
+            continue
+        start, length = first_frame(anchor, frames, fps), anchor.clip.frames
+        begin = length - frames if anchor.at == END and length > frames else 0
+        out.append((start, replace(anchor, clip=anchor.clip.cut(begin, begin + frames - start))))
+    return out
+
+
 def build(anchors: Sequence[Anchor], codec: Codec, frames: int, height: int, width: int, fps: float) -> Known:
     """Place the anchors (already fitted to this size and rate) in a clip of `frames` frames. Where two overlap, the firmer one counts."""
     t, h, w = codec.stride
     count = latent_frames(frames, t)
+    for anchor in anchors:
+        if (anchor.clip.height, anchor.clip.width) != (height, width):
+            raise ShotError(f"an anchor of {anchor.clip.width}x{anchor.clip.height} must be fitted to {width}x{height} first")
     known = torch.zeros(1, codec.channels, count, height // h, width // w)
     ceiling = torch.ones(1, count)
-    paste = []
-    for anchor in anchors:
-        start = first_frame(anchor, frames, fps)
-        if anchor.at == END and anchor.clip.frames > frames:
-            clip = anchor.clip.cut(anchor.clip.frames - frames, anchor.clip.frames)
-        else:
-            clip = anchor.clip.cut(0, frames - start)
-        if (clip.height, clip.width) != (height, width):
-            raise ShotError(f"an anchor of {clip.width}x{clip.height} must be fitted to {width}x{height} first")
-        first, latents_1CFHW = encode_anchor(clip.frames_TCHW, start, codec, whole=anchor.strength < 1.0, frames=frames)
+    for start, anchor in placed(anchors, frames, fps):
+        first, latents_1CFHW = encode_anchor(anchor.clip.frames_TCHW, start, codec, whole=anchor.strength < 1.0, frames=frames)
+        latents_1CFHW = _its_own(latents_1CFHW.to(known), anchor)
         for k in range(latents_1CFHW.shape[2]):
             if 1.0 - anchor.strength < ceiling[0, first + k]:
                 ceiling[0, first + k] = 1.0 - anchor.strength
-                known[:, :, first + k] = latents_1CFHW[:, :, k].to(known)
-        if anchor.strength == 1.0:
-            paste.append((start, clip.frames_TCHW))
-    return Known(known, ceiling, tuple(paste))
+                known[:, :, first + k] = latents_1CFHW[:, :, k]
+    beside = [_outside(anchor, codec).to(known) for anchor in anchors if anchor.at == OUTSIDE]
+    outside = sum(part.shape[2] for part in beside)
+    levels = [
+        torch.full((1, part.shape[2]), 1.0 - a.strength) for part, a in zip(beside, (a for a in anchors if a.at == OUTSIDE), strict=True)
+    ]
+    return Known(torch.cat([known, *beside], 2), torch.cat([ceiling, *levels], 1), outside)
+
+
+def _its_own(encoded_1CFHW: torch.Tensor, anchor: Anchor) -> torch.Tensor:
+    """The latents that the model made itself in place of those encoded anew.
+
+    Latent 0 holds one frame, so of a longer clip's latents only those after the anchor's first fit the grid of the new one.
+    """
+    if anchor.latents_CFHW is None:
+        return encoded_1CFHW
+    own = torch.from_numpy(anchor.latents_CFHW)[None].to(encoded_1CFHW)
+    if own.shape[3:] != encoded_1CFHW.shape[3:]:
+        raise ShotError("the clip's latents are of another size than the shot; make the shot in the size of the clip")
+    count = encoded_1CFHW.shape[2] - (0 if own.shape[2] == encoded_1CFHW.shape[2] else 1)
+    return torch.cat([encoded_1CFHW[:, :, : encoded_1CFHW.shape[2] - count], own[:, :, own.shape[2] - count :]], 2)
+
+
+def _outside(anchor: Anchor, codec: Codec) -> torch.Tensor:
+    """Footage outside of time as latents: at most OUTSIDE_FRAMES frames from its middle."""
+    clip = anchor.clip
+    frames = (min(clip.frames, OUTSIDE_FRAMES) - 1) // codec.stride[0] * codec.stride[0] + 1
+    begin = (clip.frames - frames) // 2
+    with torch.inference_mode():
+        return codec.encode(to_signal(clip.frames_TCHW[begin : begin + frames]))
 
 
 def encode_anchor(frames_TCHW: np.ndarray, start: int, codec: Codec, *, whole: bool, frames: int) -> tuple[int, torch.Tensor]:
@@ -104,9 +139,8 @@ def encode_anchor(frames_TCHW: np.ndarray, start: int, codec: Codec, *, whole: b
     return first_latent, latents[:, :, 0 if first_latent == 0 else 1 + WARM_UP :]
 
 
-def paste_back(frames_TCHW: np.ndarray, known: Known) -> np.ndarray:
-    """Put given pixels back exactly: the codec has only seen them through its latents."""
-    out = frames_TCHW.copy()
-    for start, given_TCHW in known.paste:
-        out[start : start + len(given_TCHW)] = given_TCHW
-    return out
+def paste_back(frames_TCHW: np.ndarray, given: Sequence[tuple[int, Anchor]]) -> None:
+    """Put given pixels back exactly, in place: the codec has only seen them through its latents."""
+    for start, anchor in given:
+        if anchor.strength == 1.0:
+            frames_TCHW[start : start + anchor.clip.frames] = anchor.clip.frames_TCHW

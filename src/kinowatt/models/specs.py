@@ -25,6 +25,8 @@ class ModelSpec:
     seconds: float
     steps: int
     guidance: float
+    grid: int  # pixel multiple of a canvas: the codec's stride times the network's patch
+    most_pixels: int  # the largest picture that the network computes; larger ones are enlarged from it
     weakness: str = ""  # one honest sentence, shown with every take
 
 
@@ -45,6 +47,8 @@ SPARK = ModelSpec(
     seconds=2.0,
     steps=20,
     guidance=3.0,
+    grid=32,
+    most_pixels=160 * 160,
     # Held out: codec 24.85 dB (19.44 over subjects), velocity loss .3057 with captions, .3172 without; about 1.6 mWh a clip, modelled.
     weakness="this first spark was trained for 40 minutes on a CPU: it shows the light and colours of a scene, but no shape to recognise",
 )
