@@ -6,7 +6,7 @@ PROMPT ?= a drone shot of wind turbines at dusk, lonely
 OUT ?= out.mp4
 TORCH = torch==2.13.0
 BIN = $(VENV)/bin
-SYSTEM_PACKAGES = libegl1 libegl-mesa0 libgl1-mesa-dri ffmpeg chromium fonts-noto-cjk postgresql nodejs npm
+SYSTEM_PACKAGES = libegl1 libegl-mesa0 libgl1-mesa-dri ffmpeg chromium fonts-noto-cjk chromium postgresql
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -41,13 +41,16 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -e ".[dev]"
 	touch $@
 
-# The world's renderer needs EGL, some checks ffprobe. Where they cannot be installed, the tests that need them skip and say so.
+# The world's renderer needs EGL, some checks ffprobe, the server's tests a browser, PostgreSQL and npm. Where they cannot be installed, the
+# tests that need them skip and say so.
 system-packages:
-	@if ! command -v ffprobe >/dev/null || ! ldconfig -p 2>/dev/null | grep -q libEGL_mesa; then \
+	@if ! command -v ffprobe >/dev/null || ! ldconfig -p 2>/dev/null | grep -q libEGL_mesa || ! command -v chromium >/dev/null \
+	    || ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ! command -v npm >/dev/null; then \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(SYSTEM_PACKAGES); \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(SYSTEM_PACKAGES) \
+	      $$(command -v npm >/dev/null || echo nodejs npm); \
 	  else \
-	    echo "kinowatt: install $(SYSTEM_PACKAGES) to run every test; without them some are skipped" >&2; \
+	    echo "kinowatt: install $(SYSTEM_PACKAGES) nodejs npm to run every test; without them some are skipped" >&2; \
 	  fi; \
 	fi
 

@@ -31,7 +31,7 @@ def random_model(dit: str, size: tuple[int, int]) -> Model:
     config = DITS[dit]
     modules = VideoCodec(CODECS["light"]), VideoDiT(config), TextEncoder(TextConfig(language.VOCABULARY, width=config.text_dim))
     codec, network, text = (m.eval().requires_grad_(False) for m in modules)
-    return Model(replace(SPARK, size=size), codec, network, text, shift=2.0, sha256=f"random-{dit}")  # type: ignore[arg-type]
+    return Model(replace(SPARK, size=size, most_pixels=size[0] * size[1]), codec, network, text, shift=2.0, sha256=f"random-{dit}")  # type: ignore[arg-type]
 
 
 def main() -> None:

@@ -14,17 +14,22 @@ import click
 import typer
 from rich.console import Console
 
-from kinowatt.clip import Clip, join
+from kinowatt.clip import Clip
 from kinowatt.energy.bill import EnergyBill
 from kinowatt.energy.meter import Meter
+from kinowatt.engine.bridge import Way, bridge
 from kinowatt.errors import KinowattError, OutputError, ShotError
-from kinowatt.media.image import fit, read_image, write_image
+from kinowatt.media.image import read_image, write_image
 from kinowatt.media.provenance import read_label, stamp
 from kinowatt.media.sheet import contact_sheet
 from kinowatt.media.video import read_video, write_video
-from kinowatt.shot import END, MAX_PROMPT_CHARS, OVERLAP_FRAMES, START, Anchor, At, Camera, Shot, connect, extend, loop, remix
+from kinowatt.serve.cli import keys_app, serve_verb, webhooks_app
+from kinowatt.shot import END, MAX_PROMPT_CHARS, START, Anchor, At, Camera, Shot, remix
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command("serve")(serve_verb)
+app.add_typer(keys_app, name="keys")
+app.add_typer(webhooks_app, name="webhooks")
 say = Console(stderr=True, highlight=False)
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="the MP4 to write, or a .png for one picture")]
@@ -38,6 +43,7 @@ Move = Annotated[str | None, typer.Option("--camera", help="camera move, for exa
 Lens = Annotated[float | None, typer.Option(help="focal length in mm")]
 Scale = Annotated[str | None, typer.Option("--shot", help="shot scale: macro, close-up, near, medium, wide")]
 Angle = Annotated[str | None, typer.Option(help="camera angle: low, eye, high")]
+Light = Annotated[str | None, typer.Option(help="time of day: dawn, noon, dusk, night")]
 Mood = Annotated[str | None, typer.Option(help="mood: lonely, lively, calm, tense, mysterious")]
 ModelName = Annotated[str, typer.Option("--model", help="a known model, or a folder of weights")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
@@ -64,6 +70,7 @@ def generate_verb(
     lens: Lens = None,
     shot: Scale = None,
     angle: Angle = None,
+    light: Light = None,
     mood: Mood = None,
     model: ModelName = "spark",
     device: Device = "auto",
@@ -76,7 +83,7 @@ def generate_verb(
     anchors = [_place(text, read_image, 1.0) for text in image or []]
     anchors += [_place(text, read_video, strength) for text in video or []]
     request = _shot(prompt, size, 0.0001 if seconds is None and _is_picture(out) else seconds, seed, steps, guidance, negative, model)
-    request = replace(request, anchors=tuple(anchors), camera=Camera(camera, lens, shot, angle), mood=mood)
+    request = replace(request, anchors=tuple(anchors), camera=Camera(camera, lens, shot, angle), light=light, mood=mood)
     if seconds is None and not _is_picture(out) and any(a.strength < 1 for a in anchors):
         request = replace(request, seconds=max(a.clip.seconds for a in anchors if a.strength < 1))
     _shoot(request, out, device, runtime, zone, sheet, as_json)
@@ -296,37 +303,14 @@ def _shoot(request: Shot, out: Path, device: str, runtime: str, zone: str | None
 
 
 def _bridge(
-    request: Shot, files: list[Path], way: str, out: Path, device: str, runtime: str, zone: str | None, sheet: bool, as_json: bool
+    request: Shot, files: list[Path], way: Way, out: Path, device: str, runtime: str, zone: str | None, sheet: bool, as_json: bool
 ) -> None:
     """Make footage that leans on given clips, and join it with them."""
-
     clips = [read_video(path) for path in files]
     engine = _open(request, out, device, runtime)
-    fps, overlap = engine.model.spec.fps, OVERLAP_FRAMES
-    seams = 2 if way in ("connect", "loop") else 1
-    # What is asked for is new footage; the overlaps come on top.
-    new = engine.model.spec.seconds - seams * overlap / fps if request.seconds is None else request.seconds
-    request = replace(request, seconds=new + seams * overlap / fps)
-    size = engine.plan(replace(request, anchors=(Anchor(clips[0]),))).shot.size
-    width, height = size
-    clips = [fit(clip, width, height, fps)[0] for clip in clips]
-    anchored = {
-        "forward": lambda: extend(request, clips[0]),
-        "backward": lambda: extend(request, clips[0], backward=True),
-        "loop": lambda: loop(request, clips[0]),
-        "connect": lambda: connect(request, clips[0], clips[-1]),
-    }[way]()
-    made = _take(engine, replace(anchored, size=size), zone, quiet=as_json)
-    head = 0 if way == "backward" else min(overlap, clips[0].frames)
-    tail = 0 if way == "forward" else min(overlap, clips[-1].frames)
-    middle = made.clip.cut(head, made.clip.frames - tail)
-    parts = {
-        "forward": [clips[0], middle],
-        "backward": [middle, clips[0]],
-        "loop": [clips[0], middle],
-        "connect": [clips[0], middle, clips[-1]],
-    }
-    _finish(made, join(parts[way]), out, sheet, as_json)
+    plan = bridge(request, clips, way, engine.model.spec)
+    made = _take(engine, plan.shot, zone, quiet=as_json)
+    _finish(made, plan.join(made.clip), out, sheet, as_json)
 
 
 def _take(engine: Any, request: Shot, zone: str | None, *, quiet: bool) -> Any:

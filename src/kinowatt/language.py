@@ -247,42 +247,50 @@ def nearest_lens(mm: float) -> str:
     return str(min(LENSES_MM, key=lambda known: max(known / mm, mm / known)))
 
 
+def spans(text: str) -> list[tuple[int, int, str | None]]:
+    """Every word that says something, as (start, end, token); the token is None where the lexicon does not know it."""
+    table, pattern = _phrases()
+    out: list[tuple[int, int, str | None]] = []
+    run_ends = -1  # where the last unknown Chinese character ended, so that neighbours make one word
+    for match in pattern.finditer(_folded(text)):
+        found, (start, end) = match.group(), match.span()
+        if match.lastgroup == "han":
+            if found in _SMALL_CHINESE:
+                continue
+            if run_ends == start:
+                start = out.pop()[0]
+            run_ends = end
+            out.append((start, end, None))
+        elif match.group("mm"):
+            millimetres = int(re.findall(r"\d+", found)[0])
+            out.append((start, end, f"lens={nearest_lens(max(millimetres, 1))}"))
+        elif match.lastgroup in ("zh", "en"):
+            out.append((start, end, table[re.sub(r"\s+", " ", found)]))
+        elif found not in _SMALL:
+            out.append((start, end, None))
+    return out
+
+
+def _folded(text: str) -> str:
+    """Lower case and simplified script, character by character, so that places stay."""
+    return simplified("".join(c.lower() if len(c.lower()) == 1 else c for c in text))
+
+
 def read(text: str) -> Reading:
     """Read free text. Never fails; what it does not know it says."""
-    table, pattern = _phrases()
+    folded = _folded(text)
     tokens: list[str] = []
     fields: dict[str, list[str]] = {}
     known: list[str] = []
     unknown: list[str] = []
-    run_ends = -1  # where the last unknown Chinese character ended, so that neighbours make one word
-    for match in pattern.finditer(simplified(text.lower())):
-        found = match.group()
-        token = None
-        if match.lastgroup == "han":
-            if found in _SMALL_CHINESE:
-                continue
-            if run_ends == match.start() and unknown:
-                unknown[-1] += text[match.start() : match.end()] if len(text) == len(text.lower()) else found
-                tokens[-1] += found
-            else:
-                unknown.append(found)
-                tokens.append("~" + found)
-            run_ends = match.end()
-            continue
-        if match.group("mm"):
-            millimetres = int(re.findall(r"\d+", found)[0])
-            token = f"lens={nearest_lens(max(millimetres, 1))}"
-        elif match.lastgroup in ("zh", "en"):
-            token = table[re.sub(r"\s+", " ", found)]
-        elif found in _SMALL:
-            continue
+    for start, end, token in spans(text):
         if token is None:
-            tokens.append("~" + found)
-            unknown.append(found)
+            tokens.append("~" + folded[start:end])
+            unknown.append(text[start:end].lower())
             continue
         slot, value = token.split("=", 1)
         tokens.append(token)
-        known.append(found)
+        known.append(folded[start:end])
         if value not in fields.setdefault(slot, []):
             fields[slot].append(value)
     once = {slot: tuple(values) for slot, values in fields.items()}
@@ -290,16 +298,28 @@ def read(text: str) -> Reading:
 
 
 def controls(
-    *, move: str | None = None, lens_mm: float | None = None, shot: str | None = None, angle: str | None = None, mood: str | None = None
+    *,
+    move: str | None = None,
+    lens_mm: float | None = None,
+    shot: str | None = None,
+    angle: str | None = None,
+    light: str | None = None,
+    mood: str | None = None,
 ) -> tuple[str, ...]:
     """Tokens of explicit controls. ShotError if a value is not one of the lexicon's."""
     tokens = []
-    for slot, value in (("shot", shot), ("angle", angle), ("move", move), ("mood", mood)):
+    for slot, said, value in (
+        ("shot", "shot", shot),
+        ("angle", "angle", angle),
+        ("move", "camera move", move),
+        ("time", "light", light),
+        ("mood", "mood", mood),
+    ):
         if value is None:
             continue
         name = value.strip().lower().replace("_", "-")
         if name not in LEXICON[slot]:
-            raise ShotError(f"{slot} {value!r} is unknown; use one of {', '.join(LEXICON[slot])}")
+            raise ShotError(f"{said} {value[:80]!r} is unknown; use one of {', '.join(LEXICON[slot])}")
         tokens.append(f"{slot}={name}")
     if lens_mm is not None:
         if not 8 <= lens_mm <= 1200:

@@ -76,6 +76,7 @@ class Shot:
     model: str = "spark"
     anchors: tuple[Anchor, ...] = ()
     camera: Camera = Camera()
+    light: str | None = None  # time of day
     mood: str | None = None
 
     def __post_init__(self) -> None:

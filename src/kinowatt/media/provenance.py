@@ -27,6 +27,7 @@ def shot_to_json(shot: Shot) -> dict[str, Any]:
         "seed": shot.seed,
         "steps": shot.steps,
         "guidance": shot.guidance,
+        "light": shot.light,
         "mood": shot.mood,
         "camera": {k: v for k, v in vars(shot.camera).items() if v is not None},
         "anchors": [

@@ -1,0 +1,63 @@
+"""New footage that leans on given clips, and the joining of both: extend forward and backward, loop, connect. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from kinowatt.clip import Clip, join
+from kinowatt.engine.plan import fill
+from kinowatt.media.image import fit
+from kinowatt.models.specs import ModelSpec
+from kinowatt.shot import OVERLAP_FRAMES, Anchor, Shot, connect, extend, loop
+
+Way = Literal["forward", "backward", "loop", "connect"]
+
+
+@dataclass(frozen=True, eq=False)
+class Bridge:
+    """`shot` makes the new footage with its overlaps; `join` cuts those off and puts the given clips to it."""
+
+    shot: Shot
+    way: Way
+    clips: tuple[Clip, ...]  # at the size and rate of the shot
+
+    @property
+    def head(self) -> int:
+        """Frames at the start of the made clip that were given."""
+        return 0 if self.way == "backward" else min(OVERLAP_FRAMES, self.clips[0].frames)
+
+    @property
+    def tail(self) -> int:
+        """Frames at its end that were given."""
+        return 0 if self.way == "forward" else min(OVERLAP_FRAMES, self.clips[-1].frames)
+
+    def join(self, made: Clip) -> Clip:
+        """The whole: given clips and what was made between, after or before them."""
+        middle = made.cut(self.head, made.frames - self.tail)
+        before = [] if self.way == "backward" else [self.clips[0]]
+        after = [self.clips[-1]] if self.way in ("backward", "connect") else []
+        return join([*before, middle, *after])
+
+
+def bridge(shot: Shot, clips: list[Clip], way: Way, spec: ModelSpec, latents_CFHW: np.ndarray | None = None) -> Bridge:
+    """Place the overlaps of `clips` as anchors. `shot.seconds` is the new footage; the overlaps come on top. ShotError if it does not fit.
+
+    `latents_CFHW`: those that end the first clip, for going forward in latent space.
+    """
+    seams = 2 if way in ("connect", "loop") else 1
+    overlap_s = seams * OVERLAP_FRAMES / spec.fps
+    new_s = spec.seconds - overlap_s if shot.seconds is None else shot.seconds
+    shot = replace(shot, seconds=new_s + overlap_s)
+    width, height = fill(replace(shot, anchors=(Anchor(clips[0]),)), spec).shot.size or spec.size
+    shot = replace(shot, size=(width, height))
+    fitted = [fit(clip, width, height, spec.fps)[0] for clip in clips]
+    if way == "connect":
+        shot = connect(shot, fitted[0], fitted[-1])
+    elif way == "loop":
+        shot = loop(shot, fitted[0])
+    else:
+        shot = extend(shot, fitted[0], backward=way == "backward", latents_CFHW=latents_CFHW)
+    return Bridge(shot, way, tuple(fitted))

@@ -1,0 +1,86 @@
+"""The database: SQLite in the data folder, or any URL that SQLAlchemy knows; brought up to date when it is opened."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session
+
+from kinowatt.errors import InputError, MissingDependency
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+BUSY_S = 30.0  # how long a writer waits for another one
+
+
+class Database:
+    """Sessions that read, and sessions that write.
+
+    On SQLite a writing session takes the write lock at its start, so that no two can have read the same state.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            self.engine = _engine(url)
+            self._writing = self.engine.execution_options(writing=True)
+            with self.engine.connect():
+                pass
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise InputError(f"{url!r} is no database; use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME") from error
+        except ModuleNotFoundError as error:
+            raise MissingDependency(f"the driver of {url.split(':')[0]} is not installed; pip install 'kinowatt[postgres]'") from error
+        except OperationalError as error:
+            raise InputError(f"the database {self.engine.url!r} does not answer: {str(error.orig).splitlines()[0]}") from error
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that only reads."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that is committed at the end, and rolled back if anything is raised."""
+        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the tables up to date. Safe to call from several processes: the later ones find nothing to do."""
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self._writing.begin() as connection:
+            if self.engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5012026)")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def sqlite_url(data: Path) -> str:
+    """The database of a data folder."""
+    return f"sqlite:///{data.absolute() / 'kinowatt.db'}"
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=20, max_overflow=40)
+    # One connection per thread of the web process; waiting for one would be waiting for nothing.
+    engine = create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False}, pool_size=64, max_overflow=-1)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver's guess
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
+
+    return engine

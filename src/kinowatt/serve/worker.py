@@ -1,0 +1,382 @@
+"""A worker: takes jobs from the queue and makes them. The only place of the server that knows torch.
+
+    python -m kinowatt.serve.worker --database URL --data DIR --model spark
+
+A worker may be killed at any moment. What it has not written is made again by the next one; what it has written is either whole or not
+there; and what it writes after its claim has ended changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from sqlalchemy import select
+
+from kinowatt.clip import Clip
+from kinowatt.energy.bill import EnergyBill
+from kinowatt.energy.meter import Meter
+from kinowatt.engine import engine as engines
+from kinowatt.engine.bridge import bridge
+from kinowatt.engine.engine import Engine, Progress, State, Take
+from kinowatt.errors import DeviceError, KinowattError, MediaError, OutputError
+from kinowatt.media.image import read_image
+from kinowatt.media.provenance import stamp
+from kinowatt.media.video import read_video, write_video
+from kinowatt.models import weights
+from kinowatt.serve import logs, references
+from kinowatt.serve.catalogue import Catalogue
+from kinowatt.serve.claims import LEASE_S, Claim, Claims, Lost
+from kinowatt.serve.database import Database
+from kinowatt.serve.jobs import CANCELLED
+from kinowatt.serve.orders import BRIDGES, SOFT, Order, Source
+from kinowatt.serve.pictures import spritesheet, thumbnail
+from kinowatt.serve.store import LATENTS, SPRITESHEET, THUMBNAIL, VIDEO, Store
+from kinowatt.serve.tables import CANCEL, COMPLETED, PAUSE, Video
+from kinowatt.shot import Shot
+
+IDLE_S = 0.2  # between two looks at an empty queue
+SAVE_EVERY_S = 5.0  # between two savings of a take's state; the last step is always saved
+LOOK_EVERY_S = 0.7  # between two previews
+NICE = 10  # gives way to the web process on the same machine, which needs little and must be quick
+LEAST_FREE_BYTES = 64 * 2**20
+log = logging.getLogger("kinowatt.worker")
+
+
+class Stopped(Exception):
+    """The job was to be cancelled, paused, or would cost more than it may."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker needs to know. `parent` is a process without which it ends."""
+
+    database: str
+    data: Path
+    model: str = "spark"
+    device: str = "auto"
+    runtime: str = "auto"
+    keep_s: float | None = None
+    name: str = ""
+    parent: int | None = None
+
+
+class Worker:
+    """One worker with its engine. `run` returns when `stop` is set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings.database)
+        self.store = Store(settings.data)
+        self.catalogue = Catalogue.of(settings.model)
+        name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
+        self.claims = Claims(self.database, name, settings.keep_s)
+        self.stop = threading.Event()
+        self._engine: tuple[str, Engine] | None = None
+
+    def run(self) -> None:
+        """Make jobs until stopped."""
+        self._load(self.catalogue.default)
+        log.info("worker ready", extra={"worker": self.claims.worker, "runtime": self._load(self.catalogue.default).runtime.name})
+        while not self.stop.is_set():
+            claim = self.claims.take()
+            if claim is None:
+                self.stop.wait(IDLE_S)
+                continue
+            Job(self, claim).run()
+
+    def _load(self, model: str) -> Engine:
+        if self._engine is None or self._engine[0] != model:
+            self._engine = None  # the old one's memory first
+            self._engine = model, engines.load(self.catalogue.where[model], self.settings.device, self.settings.runtime)
+        return self._engine[1]
+
+    def engine(self, model: str) -> Engine:
+        """The engine of a model; the last one used is kept. KinowattError if it cannot be loaded."""
+        if model not in self.catalogue.where:
+            raise KinowattError(f"the model {model!r} is no longer served here")
+        return self._load(model)
+
+    def forget_engine(self) -> None:
+        """Give its memory back, after the device has run out of it."""
+        self._engine = None
+
+
+class Job:
+    """One claim, from its order to its end."""
+
+    def __init__(self, worker: Worker, claim: Claim) -> None:
+        self.worker, self.claim = worker, claim
+        self.order = Order.from_json(claim.video.order)
+        self.folder = worker.store.video(claim.id)
+        self.before = EnergyBill.from_json(claim.video.energy) if claim.video.energy else None  # of attempts that were broken off
+        self.control = ""
+        self.lost = False
+        self._weights = ""
+        self._saved_at = self._looked_at = time.monotonic()
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Make it, and see that whatever happens is written down."""
+        log.info("job begins", extra={"job": self.claim.id, "attempt": self.claim.video.attempts, "mode": self.order.mode})
+        holder = threading.Thread(target=self._hold, daemon=True)
+        holder.start()
+        begin = time.monotonic()
+        try:
+            self._make()
+            log.info("job completed", extra={"job": self.claim.id, "seconds": round(time.monotonic() - begin, 3)})
+        except Lost:
+            log.warning("claim lost", extra={"job": self.claim.id})
+        except Stopped as stopped:
+            self._stopped(stopped)
+        except Exception as error:  # whatever it was: this job fails with it, and the queue goes on
+            self._failed(error)
+        finally:
+            self._ended.set()
+            holder.join()
+
+    def _hold(self) -> None:
+        """Renew the lease while a step takes long, and hear what is asked in the meantime."""
+        while not self._ended.wait(LEASE_S / 8):
+            try:
+                self.control = self.worker.claims.hold(self.claim)
+            except Lost:
+                self.lost = True
+                return
+            except Exception as error:  # the database may be away for a moment; the lease is longer than that
+                log.warning("lease not renewed", extra={"job": self.claim.id, "error": str(error)[:200]})
+
+    def _stopped(self, stopped: Stopped) -> None:
+        with suppress(Lost):
+            if stopped.why == PAUSE:
+                self.worker.claims.put_back(self.claim)
+            elif stopped.why == CANCEL:
+                self.worker.claims.fail(self.claim, CANCELLED, "the job was cancelled")
+                self.worker.store.forget_video(self.claim.id)
+            else:
+                self.worker.claims.fail(self.claim, "budget_exceeded", stopped.why)
+        log.info("job stopped", extra={"job": self.claim.id, "why": stopped.why})
+
+    def _failed(self, error: Exception) -> None:
+        code, message = reason(error)
+        log.error("job failed", extra={"job": self.claim.id, "code": code}, exc_info=error if code == "server_error" else None)
+        if isinstance(error, (DeviceError, MemoryError)):
+            self.worker.forget_engine()
+        (self.folder / "state.safetensors").unlink(missing_ok=True)
+        with suppress(Lost):
+            self.worker.claims.fail(self.claim, code, message)
+
+    def _make(self) -> None:
+        if self.worker.store.free_bytes() < LEAST_FREE_BYTES:
+            raise OutputError(f"the server's disk is full: less than {LEAST_FREE_BYTES // 2**20} MiB are free")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        engine = self.worker.engine(self.order.model)
+        self._weights = engine.model.sha256
+        anchors = [self._clip(p.source) for p in self.order.anchors]
+        sources = [self._clip(s) for s in self.order.sources]
+        shot, finish = self._shot(engine, anchors, sources)
+        meter = Meter()
+        with meter:
+            take = engine.generate(replace(shot, model=self.order.model), self._step, meter, self._state(engine))
+            clip = finish(take.clip)
+            output = self.folder / self.claim.token
+            output.mkdir()
+            with meter.phase("write"):
+                self._step(Progress("write", 1, 1, meter.so_far()))
+                thumbnail(output / THUMBNAIL, clip)
+                spritesheet(output / SPRITESHEET, clip)
+                self._save_latents(output / LATENTS, take)
+                bill = self._bill(meter.so_far())
+                facts = {"weights_sha256": take.weights_sha256, "runtime": take.runtime, "warnings": self._warnings(take)}
+                write_video(output / VIDEO, clip, stamp(take.shot, bill.to_json(), facts))
+        self._finish(take, clip, self._bill(meter.bill), output)
+
+    def _shot(self, engine: Engine, anchors: list[Clip], sources: list[Clip]) -> tuple[Shot, Callable[[Clip], Clip]]:
+        """The shot, and how its clip becomes the result."""
+        way = next((w for w in BRIDGES if w == self.order.mode), None)
+        if way is None:
+            return self.order.shot(anchors, sources if self.order.mode in SOFT else ()), lambda clip: clip
+        latents = self._latents(engine) if way == "forward" else None
+        plan = bridge(self.order.shot(anchors), sources, way, engine.model.spec, latents)
+        return plan.shot, plan.join
+
+    def _clip(self, source: Source) -> Clip:
+        """Footage of a source. MediaError if it is gone or cannot be read."""
+        if source.kind == "video":
+            parent = self._parent(source.id)
+            return read_video(self.worker.store.video(source.id) / str(parent.output) / VIDEO)
+        path = self.worker.store.file(source.id)
+        if not path.exists():
+            raise MediaError("a reference of this job was deleted before the job began")
+        return read_image(path) if references.look(path).is_image else read_video(path)
+
+    def _parent(self, id: str) -> Video:
+        with self.worker.database.read() as session:
+            parent = session.scalar(select(Video).where(Video.id == id, Video.status == COMPLETED, Video.deleted.is_(False)))
+        if parent is None:
+            raise MediaError(f"the video {id}, which this job works on, was deleted before the job began")
+        return parent
+
+    def _latents(self, engine: Engine) -> np.ndarray | None:
+        """What the parent's last frames were decoded from, if the same weights made it."""
+        source = self.order.sources[0]
+        if source.kind != "video":
+            return None
+        parent = self._parent(source.id)
+        path = self.worker.store.video(source.id) / str(parent.output) / LATENTS
+        if (parent.facts or {}).get("weights_sha256") != engine.model.sha256 or not path.exists():
+            return None
+        tensors, _ = weights.load(path)
+        return tensors["latents"].float().numpy()
+
+    def _save_latents(self, path: Path, take: Take) -> None:
+        """Keep the latents that end the result, so that time can go on from them."""
+        own = take.latents_1CFHW
+        assert own is not None
+        latents = own[0]
+        if self.order.mode == "forward":
+            anchor = next((a for a in take.shot.anchors if a.latents_CFHW is not None), None)
+            if anchor is None or anchor.latents_CFHW is None:
+                return  # the parent has none, so the whole has none either: next time its pixels are encoded
+            latents = np.concatenate([anchor.latents_CFHW, latents[:, (anchor.clip.frames - 1) // 4 + 1 :]], 1)
+        elif self.order.mode in ("backward", "connect"):
+            parent = self.order.sources[-1]
+            if parent.kind == "video":
+                old = self.worker.store.video(parent.id) / str(self._parent(parent.id).output) / LATENTS
+                if old.exists():
+                    path.write_bytes(old.read_bytes())
+            return
+        elif self.order.mode == "loop":
+            return
+        weights.save(path, {"latents": torch.from_numpy(latents).half()}, {})
+
+    def _warnings(self, take: Take) -> list[str]:
+        return list(dict.fromkeys([*self.order.notes, *take.warnings]))
+
+    def _bill(self, now: EnergyBill) -> EnergyBill:
+        """With what earlier attempts have used: a job's bill is what it cost, not what it would have."""
+        return now if self.before is None else self.before + now
+
+    def _state(self, engine: Engine) -> State | None:
+        """Where the last attempt stopped. A damaged state, or one of other weights, is no state."""
+        path = self.folder / "state.safetensors"
+        if not path.exists():
+            return None
+        try:
+            tensors, made = weights.load(path)
+        except KinowattError as error:
+            log.warning("state not read", extra={"job": self.claim.id, "error": str(error)[:200]})
+            path.unlink()
+            return None
+        return State(made["done"], tensors["latents"].numpy()) if made["weights"] == engine.model.sha256 else None
+
+    def _step(self, progress: Progress) -> None:
+        """After each step: report, save, show; and stop if that is asked for."""
+        now = time.monotonic()
+        last = progress.done == progress.of
+        asked = self.control
+        save = progress.state is not None and (last or now - self._saved_at >= SAVE_EVERY_S)
+        if asked == PAUSE and progress.state is not None:
+            save = True
+        if save and progress.state is not None:
+            self._saved_at = now
+            latents = {"latents": torch.from_numpy(progress.state.latents_1CFHW)}
+            weights.save(self.folder / "state.safetensors", latents, {"done": progress.state.done, "weights": self._weights})
+        if progress.look is not None and not last and now - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = now
+            thumbnail(self.folder / "preview.webp", Clip(progress.look()[None], fps=16.0))
+        bill = self._bill(progress.bill)
+        if self.lost:
+            raise Lost(self.claim.id)
+        asked = self.worker.claims.step(self.claim, progress.phase, progress.done, progress.of, bill.to_json(), saved=save)
+        if asked == CANCEL or (asked == PAUSE and (save or progress.state is None)):
+            raise Stopped(asked)
+        self.control = asked  # a pause waits for the next step, which is saved
+        budget, spent = self.order.budget_Wh, bill.total_Wh
+        if budget is not None and spent is not None and spent > budget and progress.phase == "denoise":
+            raise Stopped(f"the job was stopped at {spent:.3g} Wh, over its budget of {budget:.3g} Wh, after {progress.done} steps")
+
+    def _finish(self, take: Take, clip: Clip, bill: EnergyBill, output: Path) -> None:
+        facts = {
+            **(self.claim.video.facts or {}),
+            "model": self.order.model,
+            "weights_sha256": take.weights_sha256,
+            "runtime": take.runtime,
+            "frames": clip.frames,
+            "warnings": self._warnings(take),
+            "understood": list(take.understood),
+            "not_understood": list(take.not_understood),
+        }
+        self.worker.claims.finish(
+            self.claim, output.name, bill.to_json(), facts, size=f"{clip.width}x{clip.height}", done=take.shot.steps, of=take.shot.steps
+        )
+        for name in ("state.safetensors", "preview.webp"):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def reason(error: BaseException) -> tuple[str, str]:
+    """The code and sentence that a failed job shows."""
+    if isinstance(error, (DeviceError, MemoryError)):
+        return "out_of_memory", str(error) or "the server ran out of memory; ask for a smaller size or fewer seconds"
+    if isinstance(error, OutputError) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return "disk_full" if "full" in str(error) or isinstance(error, OSError) else "storage_error", str(error)
+    if isinstance(error, MediaError):
+        return "invalid_reference", str(error)
+    if isinstance(error, KinowattError):
+        return "invalid_request", str(error)
+    return "server_error", f"a fault of the server's ({type(error).__name__}); its log says more"
+
+
+def main() -> None:
+    """Run one worker until its parent dies or it is told to stop."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--database", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="spark")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--keep-s", type=float)
+    parser.add_argument("--name", default="")
+    parser.add_argument("--parent", type=int)
+    given = parser.parse_args()
+    logs.start()
+    os.nice(NICE)
+    settings = Settings(**vars(given))
+    try:
+        worker = Worker(settings)
+        signal.signal(signal.SIGTERM, lambda *_: worker.stop.set())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to the server, which then tells us
+        if settings.parent is not None:
+            threading.Thread(target=_die_with, args=(settings.parent,), daemon=True).start()
+        worker.run()
+    except KinowattError as error:
+        log.error(str(error))
+        sys.exit(error.exit_code)
+
+
+def _die_with(parent: int) -> None:
+    """A worker without its server would hold memory that nobody asked for."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(3)
+
+
+if __name__ == "__main__":
+    main()
