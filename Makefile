@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 video: $(VENV)/.installed
 	$(BIN)/kinowatt generate "$(PROMPT)" -o "$(OUT)" --sheet $(ARGS)
 
-test: $(VENV)/.installed-dev system-packages
+test: setup-dev
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.installed-dev
@@ -25,7 +25,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 setup: $(VENV)/.installed
-setup-dev: $(VENV)/.installed-dev system-packages
+setup-dev: $(VENV)/.installed-dev system-packages $(VENV)/npm/node_modules/openai
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kinowatt needs Python 3.11 or newer; this is " + sys.version.split()[0])'
@@ -53,6 +53,12 @@ system-packages:
 	    echo "kinowatt: install $(SYSTEM_PACKAGES) nodejs npm to run every test; without them some are skipped" >&2; \
 	  fi; \
 	fi
+
+# The official npm client, for the test that runs it against the server.
+$(VENV)/npm/node_modules/openai: | system-packages
+	@if command -v npm >/dev/null; then \
+	  mkdir -p $(VENV)/npm && npm install --silent --no-audit --no-fund --no-save --prefix $(VENV)/npm openai@7.57.0; \
+	else echo "kinowatt: npm is missing; the test with the npm client is skipped" >&2; fi
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -114,6 +114,7 @@ class BodyLimit:
         self.app, self.limit = app, limit
 
     async def __call__(self, scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+        """Count the body's bytes as they come."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
