@@ -14,6 +14,7 @@ from PIL import Image
 from kinowatt.clip import Clip
 from kinowatt.media.video import write_video
 from kinowatt.serve.database import sqlite_url
+from postgres import Cluster, running
 from serving import Server, Shop, open_shop, start_server, stop_server
 
 
@@ -54,3 +55,10 @@ def node_modules() -> Path:
     if shutil.which("node") is None or not (folder / "openai").is_dir():
         pytest.skip("node or the npm package openai is not installed; make setup-dev installs them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL of our own, for the session."""
+    with running() as cluster:
+        yield cluster
