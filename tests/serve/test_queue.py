@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres import Cluster
 from sqlalchemy import update
 
 from kinowatt.serve.claims import MAX_ATTEMPTS, Claims, Lost, recover
@@ -17,6 +16,7 @@ from kinowatt.serve.jobs import Conflict, Jobs, NotFound
 from kinowatt.serve.orders import Order
 from kinowatt.serve.store import Store, new_id
 from kinowatt.serve.tables import CANCEL, PAUSE, Video
+from postgres import Cluster
 
 ME = "me"
 
