@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -32,6 +32,14 @@ class BadRequest(InputError):
 
 class TooLarge(InputError):
     """A body beyond the limit."""
+
+
+async def body(request: Request) -> AsyncIterator[dict[str, Any]]:
+    """The body as a dependency of handlers; its uploads are closed after the answer."""
+    try:
+        yield await read(request)
+    finally:
+        await request.close()
 
 
 async def read(request: Request) -> dict[str, Any]:

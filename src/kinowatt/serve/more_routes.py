@@ -12,7 +12,7 @@ import kinowatt
 from kinowatt import language
 from kinowatt.serve import body as bodies
 from kinowatt.serve.jobs import NotFound
-from kinowatt.serve.routes import After, Limit, Me, Order, TheOffice, serve_file, takes
+from kinowatt.serve.routes import After, Body, Limit, Me, Order, TheOffice, serve_file, takes
 from kinowatt.serve.schema import CreateFile, file_json, list_json
 from kinowatt.shot import MAX_PROMPT_CHARS
 
@@ -20,9 +20,9 @@ router = APIRouter()
 
 
 @router.post("/v1/files", openapi_extra=takes(CreateFile))
-async def upload(request: Request, me: Me, at: TheOffice) -> dict[str, Any]:
+async def upload(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     """Keep an image or a clip, to be named by its id."""
-    body = bodies.check(CreateFile, await bodies.read(request))
+    body = bodies.check(CreateFile, given)
     row, _ = await run_in_threadpool(at.files.upload, me.owner, body.file, body.purpose)
     return file_json(row)
 

@@ -37,6 +37,7 @@ from kinowatt.serve.tables import COMPLETED, FAILED, Video
 router = APIRouter(prefix="/v1")
 TheOffice = Annotated[Office, Depends(office)]
 Me = Annotated[Caller, Depends(caller)]
+Body = Annotated[dict[str, Any], Depends(bodies.body)]
 IdempotencyKey = Annotated[str | None, Header(max_length=255)]
 After = Annotated[str | None, Query(max_length=80)]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -72,16 +73,16 @@ def answer(video: Video) -> JSONResponse:
 
 
 @router.post("/videos", openapi_extra=takes(CreateVideo))
-async def create(request: Request, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
+async def create(given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Make a video."""
-    body = bodies.check(CreateVideo, await bodies.read(request))
+    body = bodies.check(CreateVideo, given)
     return answer(await run_in_threadpool(at.intake.create, me.owner, me.key, body, idempotency_key))
 
 
 @router.post("/videos/plan", openapi_extra=takes(CreateVideo))
-async def plan(request: Request, me: Me, at: TheOffice) -> dict[str, Any]:
+async def plan(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     """What a request would give and cost, without making it."""
-    body = bodies.check(CreateVideo, await bodies.read(request))
+    body = bodies.check(CreateVideo, given)
     return await run_in_threadpool(at.intake.plan, me.owner, body)
 
 
@@ -93,23 +94,23 @@ def videos(me: Me, at: TheOffice, after: After = None, limit: Limit = 20, order:
 
 
 @router.post("/videos/edits", openapi_extra=takes(EditVideo))
-async def edit(request: Request, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
+async def edit(given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Redraw a video after a sentence."""
-    body = bodies.check(EditVideo, await bodies.read(request))
+    body = bodies.check(EditVideo, given)
     return answer(await run_in_threadpool(at.intake.edit, me.owner, me.key, body, idempotency_key))
 
 
 @router.post("/videos/extensions", openapi_extra=takes(ExtendVideo))
-async def extend(request: Request, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
+async def extend(given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Run a video on: forward, backward, into a loop, or to another one."""
-    body = bodies.check(ExtendVideo, await bodies.read(request))
+    body = bodies.check(ExtendVideo, given)
     return answer(await run_in_threadpool(at.intake.extend, me.owner, me.key, body, idempotency_key))
 
 
 @router.post("/videos/characters", openapi_extra=takes(CreateCharacter))
-async def create_character(request: Request, me: Me, at: TheOffice) -> dict[str, Any]:
+async def create_character(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     """Keep a reference clip under a name."""
-    body = bodies.check(CreateCharacter, await bodies.read(request))
+    body = bodies.check(CreateCharacter, given)
     return character_json(await run_in_threadpool(at.files.add_character, me.owner, body.name, body.video))
 
 
@@ -139,9 +140,9 @@ def delete(id: str, me: Me, at: TheOffice) -> dict[str, Any]:
 
 
 @router.post("/videos/{id}/remix", openapi_extra=takes(RemixVideo))
-async def remix(id: str, request: Request, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
+async def remix(id: str, given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Redraw a video freely after a new sentence."""
-    body = bodies.check(RemixVideo, await bodies.read(request))
+    body = bodies.check(RemixVideo, given)
     return answer(await run_in_threadpool(at.intake.remix, me.owner, me.key, id, body, idempotency_key))
 
 
@@ -164,9 +165,9 @@ def resume(id: str, me: Me, at: TheOffice) -> Response:
 
 
 @router.post("/videos/{id}/move", openapi_extra=takes(MoveVideo, form=False))
-async def move(id: str, request: Request, me: Me, at: TheOffice) -> Response:
+async def move(id: str, given: Body, me: Me, at: TheOffice) -> Response:
     """Put a waiting job before another one, or to the end."""
-    body = bodies.check(MoveVideo, await bodies.read(request))
+    body = bodies.check(MoveVideo, given)
     return answer(await run_in_threadpool(at.jobs.move, me.owner, id, body.before))
 
 
