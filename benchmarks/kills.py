@@ -107,7 +107,7 @@ class Trial:
     def kill(self) -> None:
         """One of the two, at a random moment; most moments lie in the middle of a job."""
         assert self.process is not None
-        time.sleep(self.random.uniform(0.0, 4.0))
+        time.sleep(self.random.uniform(0.0, 8.0))
         workers = self.worker_pids()
         if workers and self.random.random() < 0.5:
             os.kill(self.random.choice(workers), signal.SIGKILL)
@@ -149,9 +149,10 @@ class Trial:
                 break
             time.sleep(0.3)
         rows: list[dict[str, Any]] = []
-        while not rows or page["has_more"]:
+        more = True
+        while more:
             page = self.ask("GET", "/v1/videos", params={"limit": 100, **({"after": rows[-1]["id"]} if rows else {})})
-            rows += page["data"]
+            rows, more = rows + page["data"], page["has_more"]
         known = {row["id"]: row for row in rows}
         result.lost = [id for id in result.sent.values() if id not in known]
         result.doubled = [id for id in known if id not in result.sent.values()]
@@ -170,7 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--clients", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="spark")
     given = parser.parse_args()

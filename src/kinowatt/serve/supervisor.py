@@ -102,7 +102,8 @@ class Supervisor:
                 return
             back = recover(self.database, name)
             log.warning("worker ended", extra={"worker": name, "code": code, "jobs_put_back": back})
-            failures = 0 if time.monotonic() - begin > HEALTHY_S else failures + 1
+            # A killed one (a negative code) was not at fault; one that ends by itself so early will probably do so again.
+            failures = 0 if code < 0 or time.monotonic() - begin > HEALTHY_S else failures + 1
             self._stop.wait(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
 
 
