@@ -124,6 +124,15 @@ def test_what_kills_every_worker_is_given_up(jobs: Jobs) -> None:
     assert (video.status, video.error_code) == ("failed", "worker_lost")
 
 
+def test_a_servers_death_is_not_the_jobs_fault(jobs: Jobs) -> None:
+    id = job(jobs)
+    claims = Claims(jobs.database, "w")
+    for _ in range(MAX_ATTEMPTS + 2):
+        assert claims.take()
+        recover(jobs.database, "w", blame=False)
+    assert jobs.get(ME, id).attempts == 0
+
+
 def test_cancel_and_delete(jobs: Jobs) -> None:
     waiting, running, gone = job(jobs), job(jobs, priority=2), job(jobs, priority=1)
     claims = Claims(jobs.database, "w")

@@ -115,10 +115,11 @@ def _requeue(video: Video) -> None:
     video.control = ""
 
 
-def recover(database: Database, worker: str | None = None) -> int:
+def recover(database: Database, worker: str | None = None, *, blame: bool = True) -> int:
     """Jobs whose lease has run out, or that a dead worker held, go back into the queue; returns how many.
 
-    What was to be cancelled is; what has failed too often without getting further is given up.
+    What was to be cancelled is; what has killed its worker too often without getting further is given up. Without `blame` the attempt
+    does not count: the whole server had died, and that was not the job's doing.
     """
     lost = Video.lease_until < time.time() if worker is None else Video.worker == worker
     query = select(Video).where(Video.status == IN_PROGRESS, lost).with_for_update(skip_locked=True)
@@ -130,8 +131,9 @@ def recover(database: Database, worker: str | None = None) -> int:
         for video in videos:
             if video.deleted or video.control == CANCEL:
                 end(session, video, CANCELLED, "the job was cancelled")
-            elif video.attempts >= MAX_ATTEMPTS:
+            elif blame and video.attempts >= MAX_ATTEMPTS:
                 end(session, video, "worker_lost", f"the worker died {MAX_ATTEMPTS} times at this job without getting further")
             else:
+                video.attempts -= not blame
                 _requeue(video)
     return len(videos)

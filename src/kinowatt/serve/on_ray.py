@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kinowatt.errors import InputError, MissingDependency
@@ -22,37 +23,32 @@ def start(address: str, settings: Mapping[str, Any], workers: int) -> list[Any]:
     except ModuleNotFoundError as error:
         raise MissingDependency("Ray is not installed; pip install 'kinowatt[ray]'") from error
     where = {} if address == "local" else {"address": address}
+    before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**where, namespace=NAMESPACE, log_to_driver=True, include_dashboard=False, ignore_reinit_error=True)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"the Ray cluster at {address} does not answer: {str(error).splitlines()[0][:200]}") from error
+    signal.signal(signal.SIGTERM, before)  # Ray's own handler would end the server in the middle of a request
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
-    options = {"num_gpus": gpus, "num_cpus": 1, "max_restarts": -1, "max_concurrency": 2}
+    options = {"num_gpus": gpus, "num_cpus": 1, "max_restarts": -1, "max_task_retries": -1}
     actor = ray.remote(**options)(RayWorker)
     actors = [actor.remote({**settings, "data": str(settings["data"])}) for _ in range(workers)]
-    ray.get([a.ready.remote() for a in actors])
+    for one in actors:
+        one.run.remote()  # never answers; Ray calls it again when it has started a dead actor again
     return actors
 
 
 class RayWorker:
-    """An actor that makes videos until it is killed; the loop begins with the actor, so a restarted one works at once."""
+    """An actor that makes videos until it is killed."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        from pathlib import Path
-
         from kinowatt.serve import logs
-        from kinowatt.serve.worker import Settings, Worker
 
         logs.start()
-        self.worker = Worker(Settings(**{**settings, "data": Path(settings["data"])}))
-        threading.Thread(target=self.worker.run, daemon=True).start()
+        self.settings = settings
 
-    def ready(self) -> str:
-        """The worker's name, when it has begun."""
-        return self.worker.claims.worker
+    def run(self) -> None:
+        """The loop of a worker process."""
+        from kinowatt.serve.worker import Settings, Worker
 
-    def pid(self) -> int:
-        """The process that it runs in."""
-        import os
-
-        return os.getpid()
+        Worker(Settings(**{**self.settings, "data": Path(self.settings["data"])})).run()

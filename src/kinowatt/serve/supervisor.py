@@ -115,7 +115,7 @@ def recover_dead(database: Database) -> int:
     for name in names:
         match = re.fullmatch(rf"{re.escape(socket.gethostname())}-(\d+)-\d+-[0-9a-f]+", name or "")
         if match and (int(match[1]) == os.getpid() or not Path(f"/proc/{match[1]}").exists()):
-            back += recover(database, name)
+            back += recover(database, name, blame=False)
     return back
 
 

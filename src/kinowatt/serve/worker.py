@@ -49,7 +49,7 @@ from kinowatt.serve.tables import CANCEL, COMPLETED, PAUSE, Video
 from kinowatt.shot import Shot
 
 IDLE_S = 0.2  # between two looks at an empty queue
-SAVE_EVERY_S = 5.0  # between two savings of a take's state; the last step is always saved
+SAVE_EVERY_S = 1.0  # between two savings of a take's state (a few ms each); the last step is always saved
 LOOK_EVERY_S = 0.7  # between two previews
 NICE = 10  # gives way to the web process on the same machine, which needs little and must be quick
 LEAST_FREE_BYTES = 64 * 2**20

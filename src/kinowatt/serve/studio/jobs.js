@@ -4,6 +4,7 @@ import { memory, store } from "./store.js";
 
 const gone = new Set(); // deleted here; an event that was already on its way must not bring one back
 let order = []; // ids of open jobs as they stand in the queue
+let oldest = ""; // last id of the last page that was asked for
 const finished = [];
 
 export const onFinished = (run) => finished.push(run);
@@ -23,6 +24,13 @@ export function queue() {
   return open.sort((a, b) => (b.status === "in_progress") - (a.status === "in_progress") || b.priority - a.priority || rank(a) - rank(b));
 }
 
+/** A job that is new here goes behind those made before it: list and stream arrive in any order. */
+function queueUp(video, videos) {
+  if (order.includes(video.id)) return;
+  const before = order.findLastIndex((id) => (videos.get(id)?.created_at ?? 0) <= video.created_at);
+  order = order.toSpliced(before + 1, 0, video.id);
+}
+
 export function upsert(...arrived) {
   const videos = new Map(store.get().videos);
   const previews = new Map(store.get().previews);
@@ -32,7 +40,7 @@ export function upsert(...arrived) {
     videos.set(video.id, video);
     if (preview) previews.set(video.id, preview);
     if (isOpen(video)) {
-      if (!order.includes(video.id)) order.push(video.id);
+      queueUp(video, videos);
       continue;
     }
     previews.delete(video.id);
@@ -74,16 +82,19 @@ export function remember(id, body, path = "create") {
 
 export const request = (id) => memory.read("requests", []).find(([other]) => other === id)?.[1] ?? null;
 
+/** The newest page again, or the one behind `after`. */
 export async function loadPage(after = "") {
   const page = await api.list(after);
   upsert(...page.data.toReversed());
-  store.set({ hasMore: page.has_more, loaded: true });
+  const { loaded } = store.get();
+  if (after || !loaded) {
+    oldest = page.last_id ?? page.data.at(-1)?.id ?? oldest;
+    store.set({ hasMore: page.has_more });
+  }
+  store.set({ loaded: true });
 }
 
-export async function loadMore() {
-  const all = [...store.get().videos.values()].sort((a, b) => a.created_at - b.created_at);
-  await loadPage(all[0]?.id ?? "");
-}
+export const loadMore = () => loadPage(oldest);
 
 export function startJobs() {
   let first = true;
