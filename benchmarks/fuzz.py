@@ -35,7 +35,16 @@ def operations(data: Path) -> int:
 def run(cases: int, seed: int, url: str, count: int) -> tuple[int, int, str]:
     """Send at least `cases` requests: (requests sent, exit code, report)."""
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json", "--seed", str(seed)]
-    command += ["--checks", "not_a_server_error", "--phases", "fuzzing", "--max-examples", str(-(-cases // count)), "--workers", "2"]
+    command += [
+        "--checks",
+        "not_a_server_error",
+        "--phases",
+        "coverage,fuzzing,stateful",
+        "--max-examples",
+        str(-(-cases // count)),
+        "--workers",
+        "2",
+    ]
     for path in STREAMS:
         command += ["--exclude-path", path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

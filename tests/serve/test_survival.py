@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ import pytest
 from kills import Trial
 from kinowatt.serve import auth
 from kinowatt.serve.database import Database, sqlite_url
+from postgres import Cluster
 from serving import FAST, Server, start_server, stop_server
 
 
@@ -106,3 +108,15 @@ def test_ray_actors_make_the_videos(small_model: Path, tmp_path: Path) -> None:
         stop_server(running)
     with pytest.raises(httpx.TransportError):
         running.get("/healthz")
+
+
+def test_two_workers_on_postgresql(small_model: Path, tmp_path: Path, postgres: Cluster) -> None:
+    running = start_server(small_model, tmp_path, "--workers", "2", "--database", postgres.new_database())
+    try:
+        ids = [running.post("/v1/videos", json={"prompt": "a ball", **FAST, "steps": 30}).json()["id"] for _ in range(6)]
+        assert [running.wait(id, 120)["status"] for id in ids] == ["completed"] * 6
+        begun = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines() if "job begins" in line]
+        assert sorted(line["job"] for line in begun) == sorted(ids), "each was made once, and the log names it"
+        assert not (tmp_path / "kinowatt.db").exists()
+    finally:
+        stop_server(running)

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 import kinowatt
 from kinowatt import language
 from kinowatt.serve import body as bodies
+from kinowatt.serve.answers import Deleted, FileAnswer, FilePage, ModelAnswer, ModelList, answers
 from kinowatt.serve.jobs import NotFound
 from kinowatt.serve.routes import After, Body, Limit, Me, Order, TheOffice, serve_file, takes
 from kinowatt.serve.schema import CreateFile, file_json, list_json
@@ -19,7 +20,7 @@ from kinowatt.shot import MAX_PROMPT_CHARS
 router = APIRouter()
 
 
-@router.post("/v1/files", openapi_extra=takes(CreateFile))
+@router.post("/v1/files", openapi_extra=takes(CreateFile), responses=answers(FileAnswer))
 async def upload(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     """Keep an image or a clip, to be named by its id."""
     body = bodies.check(CreateFile, given)
@@ -27,7 +28,7 @@ async def upload(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     return file_json(row)
 
 
-@router.get("/v1/files")
+@router.get("/v1/files", responses=answers(FilePage))
 def files(
     me: Me,
     at: TheOffice,
@@ -41,13 +42,13 @@ def files(
     return list_json([file_json(f) for f in found.rows], found.has_more)
 
 
-@router.get("/v1/files/{id}")
+@router.get("/v1/files/{id}", responses=answers(FileAnswer))
 def get_file(id: str, me: Me, at: TheOffice) -> dict[str, Any]:
     """One file."""
     return file_json(at.files.get(me.owner, id))
 
 
-@router.delete("/v1/files/{id}")
+@router.delete("/v1/files/{id}", responses=answers(Deleted))
 def delete_file(id: str, me: Me, at: TheOffice) -> dict[str, Any]:
     """Forget a file."""
     at.files.delete(me.owner, id)
@@ -64,13 +65,13 @@ def file_content(id: str, request: Request, me: Me, at: TheOffice) -> Response:
     return serve_file(request, path, row.media_type, row.filename)
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", responses=answers(ModelList))
 def models(me: Me, at: TheOffice) -> dict[str, Any]:
     """The models served here, and what each can do."""
     return {"object": "list", "data": at.catalogue.to_json()}
 
 
-@router.get("/v1/models/{id}")
+@router.get("/v1/models/{id}", responses=answers(ModelAnswer))
 def model(id: str, me: Me, at: TheOffice) -> dict[str, Any]:
     """One model."""
     for row in at.catalogue.to_json():

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from kinowatt.media.provenance import read_label
 from kinowatt.serve import body as bodies
+from kinowatt.serve.answers import CharacterAnswer, Deleted, VideoAnswer, VideoPage, answers
 from kinowatt.serve.jobs import NotFound
 from kinowatt.serve.office import Caller, Office, caller, office
 from kinowatt.serve.schema import (
@@ -72,7 +73,7 @@ def answer(video: Video) -> JSONResponse:
     return JSONResponse(video_json(video), headers={"openai-poll-after-ms": str(POLL_AFTER_MS)})
 
 
-@router.post("/videos", openapi_extra=takes(CreateVideo))
+@router.post("/videos", openapi_extra=takes(CreateVideo), responses=answers(VideoAnswer))
 async def create(given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Make a video."""
     body = bodies.check(CreateVideo, given)
@@ -86,35 +87,35 @@ async def plan(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     return await run_in_threadpool(at.intake.plan, me.owner, body)
 
 
-@router.get("/videos")
+@router.get("/videos", responses=answers(VideoPage))
 def videos(me: Me, at: TheOffice, after: After = None, limit: Limit = 20, order: Order = "desc") -> dict[str, Any]:
     """A page of videos."""
     found = at.jobs.pages(me.owner, after=after, limit=limit, descending=order == "desc")
     return list_json([video_json(v) for v in found.rows], found.has_more)
 
 
-@router.post("/videos/edits", openapi_extra=takes(EditVideo))
+@router.post("/videos/edits", openapi_extra=takes(EditVideo), responses=answers(VideoAnswer))
 async def edit(given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Redraw a video after a sentence."""
     body = bodies.check(EditVideo, given)
     return answer(await run_in_threadpool(at.intake.edit, me.owner, me.key, body, idempotency_key))
 
 
-@router.post("/videos/extensions", openapi_extra=takes(ExtendVideo))
+@router.post("/videos/extensions", openapi_extra=takes(ExtendVideo), responses=answers(VideoAnswer))
 async def extend(given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Run a video on: forward, backward, into a loop, or to another one."""
     body = bodies.check(ExtendVideo, given)
     return answer(await run_in_threadpool(at.intake.extend, me.owner, me.key, body, idempotency_key))
 
 
-@router.post("/videos/characters", openapi_extra=takes(CreateCharacter))
+@router.post("/videos/characters", openapi_extra=takes(CreateCharacter), responses=answers(CharacterAnswer))
 async def create_character(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     """Keep a reference clip under a name."""
     body = bodies.check(CreateCharacter, given)
     return character_json(await run_in_threadpool(at.files.add_character, me.owner, body.name, body.video))
 
 
-@router.get("/videos/characters/{id}")
+@router.get("/videos/characters/{id}", responses=answers(CharacterAnswer))
 def get_character(id: str, me: Me, at: TheOffice) -> dict[str, Any]:
     """One character."""
     return character_json(at.files.character(me.owner, id))
@@ -126,45 +127,45 @@ def all_events(request: Request, me: Me, at: TheOffice) -> StreamingResponse:
     return StreamingResponse(_events(request, at, me.owner, None), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-@router.get("/videos/{id}")
+@router.get("/videos/{id}", responses=answers(VideoAnswer))
 def retrieve(id: str, me: Me, at: TheOffice) -> Response:
     """One video. A failed one is an answer like any other: status 200, with its error inside."""
     return answer(at.jobs.get(me.owner, id))
 
 
-@router.delete("/videos/{id}")
+@router.delete("/videos/{id}", responses=answers(Deleted))
 def delete(id: str, me: Me, at: TheOffice) -> dict[str, Any]:
     """Forget a video; a running one stops at its next step."""
     at.jobs.delete(me.owner, id)
     return {"id": id, "object": "video.deleted", "deleted": True}
 
 
-@router.post("/videos/{id}/remix", openapi_extra=takes(RemixVideo))
+@router.post("/videos/{id}/remix", openapi_extra=takes(RemixVideo), responses=answers(VideoAnswer))
 async def remix(id: str, given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Redraw a video freely after a new sentence."""
     body = bodies.check(RemixVideo, given)
     return answer(await run_in_threadpool(at.intake.remix, me.owner, me.key, id, body, idempotency_key))
 
 
-@router.post("/videos/{id}/cancel")
+@router.post("/videos/{id}/cancel", responses=answers(VideoAnswer))
 def cancel(id: str, me: Me, at: TheOffice) -> Response:
     """Stop a job; it ends as failed, with the code cancelled."""
     return answer(at.jobs.cancel(me.owner, id))
 
 
-@router.post("/videos/{id}/pause")
+@router.post("/videos/{id}/pause", responses=answers(VideoAnswer))
 def pause(id: str, me: Me, at: TheOffice) -> Response:
     """Hold a job back; the steps it has done are kept."""
     return answer(at.jobs.pause(me.owner, id))
 
 
-@router.post("/videos/{id}/resume")
+@router.post("/videos/{id}/resume", responses=answers(VideoAnswer))
 def resume(id: str, me: Me, at: TheOffice) -> Response:
     """Let a paused job go on."""
     return answer(at.jobs.resume(me.owner, id))
 
 
-@router.post("/videos/{id}/move", openapi_extra=takes(MoveVideo, form=False))
+@router.post("/videos/{id}/move", openapi_extra=takes(MoveVideo, form=False), responses=answers(VideoAnswer))
 async def move(id: str, given: Body, me: Me, at: TheOffice) -> Response:
     """Put a waiting job before another one, or to the end."""
     body = bodies.check(MoveVideo, given)
