@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
@@ -34,6 +35,7 @@ HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 ]
+THREADS = 6  # for what only asks the database; references are taken in by others, see office.py
 log = logging.getLogger("kinowatt.web")
 
 
@@ -42,6 +44,8 @@ def create_app(office: Office, supervisor: Supervisor | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def alive(app: FastAPI) -> AsyncIterator[None]:
+        # More threads would only wait for each other: what they do is short, and Python runs one at a time.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         if supervisor is not None:
             supervisor.start()
         yield

@@ -64,22 +64,29 @@ class Claims:
 
     def hold(self, claim: Claim) -> str:
         """Renew the lease; returns what the worker is asked to do. Lost if the claim has ended."""
-        return self._write(claim, lease_until=time.time() + LEASE_S)
+        self._write(claim, lease_until=time.time() + LEASE_S)
+        return self.asked(claim)
+
+    def asked(self, claim: Claim) -> str:
+        """What the worker is asked to do; only reads. Lost if the claim has ended."""
+        with self.database.read() as session:
+            control = session.scalar(select(Video.control).where(Video.id == claim.id, Video.claim == claim.token))
+        if control is None:
+            raise Lost(claim.id)
+        return control
 
     def step(self, claim: Claim, phase: str, done: int, of: int, energy: dict[str, Any] | None, *, saved: bool = False) -> str:
-        """Report where the job is and what it has cost; returns what the worker is asked to do."""
+        """Write down where the job is and what it has cost; returns what the worker is asked to do."""
         total = None if energy is None else energy["total_Wh"]
         fresh = {"attempts": 0} if saved else {}
         until = time.time() + LEASE_S
-        return self._write(claim, phase=phase, done=done, of=of, energy=energy, energy_Wh=total, lease_until=until, **fresh)
+        self._write(claim, phase=phase, done=done, of=of, energy=energy, energy_Wh=total, lease_until=until, **fresh)
+        return self.asked(claim)
 
-    def _write(self, claim: Claim, **values: Any) -> str:
-        query = update(Video).where(Video.id == claim.id, Video.claim == claim.token).values(**values).returning(Video.control)
-        with self.database.write() as session:
-            control = session.scalar(query)
-        if control is None:
+    def _write(self, claim: Claim, **values: Any) -> None:
+        query = update(Video).where(Video.id == claim.id, Video.claim == claim.token).values(**values)
+        if self.database.one(query) != 1:
             raise Lost(claim.id)
-        return str(control)
 
     def finish(self, claim: Claim, output: str, energy: dict[str, Any], facts: dict[str, Any], **values: Any) -> None:
         """The job is done and its files lie in `output`. Lost, and nothing changed, if the claim has ended."""

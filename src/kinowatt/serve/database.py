@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, Executable, create_engine, event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -17,6 +19,7 @@ from kinowatt.errors import InputError, MissingDependency
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_S = 30.0  # how long a writer waits for another one
+WAIT_S = 0.002  # between two tries
 
 
 class Database:
@@ -27,9 +30,12 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        # SQLite has one writer at a time and lets the others sleep and try again; threads of one process wait in line instead.
+        self._turn = threading.Lock() if url.startswith("sqlite") else contextlib.nullcontext()
         try:
             self.engine = _engine(url)
-            self._writing = self.engine.execution_options(writing=True)
+            self._writing = self.engine.execution_options(kind="write")
+            self._single = self.engine.execution_options(kind="single")
             with self.engine.connect():
                 pass
         except (ArgumentError, NoSuchModuleError) as error:
@@ -48,8 +54,19 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
         """A session that is committed at the end, and rolled back if anything is raised."""
-        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+        with self._turn, Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def one(self, statement: Executable) -> int:
+        """Run one writing statement for itself; returns how many rows it changed.
+
+        On SQLite the lock is held within that statement only: a worker that gives way to others in the middle of a longer transaction
+        would make all of them wait for it.
+        """
+        with self._turn, self._single.connect() as connection:
+            count = int(_patiently(lambda: connection.execute(statement)).rowcount)
+            connection.commit()
+            return count
 
     def migrate(self) -> None:
         """Bring the tables up to date. Safe to call from several processes: the later ones find nothing to do."""
@@ -71,7 +88,7 @@ def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True, pool_size=20, max_overflow=40)
     # One connection per thread of the web process; waiting for one would be waiting for nothing.
-    engine = create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False}, pool_size=64, max_overflow=-1)
+    engine = create_engine(url, connect_args={"timeout": 0.0, "check_same_thread": False}, pool_size=64, max_overflow=-1)
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: Any) -> None:
@@ -81,6 +98,24 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begun(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
+        kind = connection.get_execution_options().get("kind")
+        if kind == "single":
+            return
+        if kind is None:
+            connection.exec_driver_sql("BEGIN")
+            return
+        _patiently(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
     return engine
+
+
+def _patiently(run: Callable[[], Any]) -> Any:
+    """Wait for SQLite's lock in small steps: its own waiting sleeps up to 100 ms at a time, and mostly the lock is free after one."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return run()
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or time.monotonic() > end:
+                raise
+            time.sleep(WAIT_S)

@@ -170,6 +170,11 @@ class Jobs:
             total = session.scalar(select(func.sum(Video.energy_Wh)).where(Video.owner == owner, Video.created_at >= midnight))
             return float(total or 0.0)
 
+    def waiting(self) -> int:
+        """How many jobs wait, all owners."""
+        with self.database.read() as session:
+            return int(session.scalar(select(func.count()).where(Video.status == QUEUED, Video.deleted.is_(False))) or 0)
+
     def counts(self) -> dict[str, int]:
         """Videos by status, all owners."""
         with self.database.read() as session:

@@ -50,6 +50,7 @@ from kinowatt.shot import Shot
 
 IDLE_S = 0.2  # between two looks at an empty queue
 SAVE_EVERY_S = 1.0  # between two savings of a take's state (a few ms each); the last step is always saved
+TELL_EVERY_S = 0.3  # between two writings of a job's progress; what it is asked to do is read at every step
 LOOK_EVERY_S = 0.7  # between two previews
 NICE = 10  # gives way to the web process on the same machine, which needs little and must be quick
 LEAST_FREE_BYTES = 64 * 2**20
@@ -131,6 +132,7 @@ class Job:
         self.lost = False
         self._weights = ""
         self._saved_at = self._looked_at = time.monotonic()
+        self._told_at = 0.0
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -305,7 +307,12 @@ class Job:
         bill = self._bill(progress.bill)
         if self.lost:
             raise Lost(self.claim.id)
-        asked = self.worker.claims.step(self.claim, progress.phase, progress.done, progress.of, bill.to_json(), saved=save)
+        claims = self.worker.claims
+        if save or last or now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            asked = claims.step(self.claim, progress.phase, progress.done, progress.of, bill.to_json(), saved=save)
+        else:
+            asked = claims.asked(self.claim)
         if asked == CANCEL or (asked == PAUSE and (save or progress.state is None)):
             raise Stopped(asked)
         self.control = asked  # a pause waits for the next step, which is saved

@@ -55,7 +55,7 @@ function showLink() {
   const { link } = store.get();
   const idle = link === "live" && workers === 0;
   const box = $("#link");
-  box.dataset.link = idle ? "idle" : link;
+  box.dataset.state = idle ? "lost" : link;
   setText(box, t(idle ? "noWorker" : link));
 }
 
@@ -98,6 +98,8 @@ async function loadModels() {
 
 function start() {
   onKeyWanted(askKey);
+  // Nothing works without a key: Escape would only bring the dialog back.
+  $("#key-dialog").addEventListener("cancel", (event) => event.preventDefault());
   startTheme();
   setLanguage(lang());
   showLanguage();

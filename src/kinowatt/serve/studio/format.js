@@ -51,5 +51,8 @@ export const sizeOf = (text) => {
   return match ? [Number(match[1]), Number(match[2])] : null;
 };
 
+/** In the page's language, and where the browser has a variant of it (British dates, say), in that. */
 export const when = (unix_s, language) =>
-  new Date(unix_s * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+  new Date(unix_s * 1000).toLocaleString(navigator.languages.find((own) => own.split("-")[0] === language.split("-")[0]) ?? language, {
+    dateStyle: "medium", timeStyle: "short",
+  });

@@ -1,6 +1,6 @@
 // The energy label of a clip, drawn as SVG. It is paper: the same in every theme, and it can be saved as a file of its own,
 // so its colours are written on it rather than taken from the page.
-import { s } from "./dom.js";
+import { h, s } from "./dom.js";
 import { number, sizeOf, times, wattHours, when } from "./format.js";
 import { t, tag, term } from "./i18n.js";
 import { store } from "./store.js";
@@ -52,7 +52,7 @@ const total = (row) => sum([measured(row), row.modelled_J]);
 
 /** What the label says, worked out from the bill. */
 function figures(video, label) {
-  const bill = label.energy ?? video.energy ?? {};
+  const bill = video.energy ?? label.energy ?? {}; // the one inside the file was written before the file was
   // An extended clip is longer than what was made for it: the bill is for what was made.
   const seconds = Number(label.shot?.seconds ?? video.seconds) || null;
   const fps = store.get().models.find((m) => m.id === video.model)?.fps ?? null;
@@ -74,11 +74,11 @@ function head(video) {
 /** The total, and beneath it which part was read from counters and which was reckoned. */
 function totals(y, { bill, joules }) {
   const Wh = wattHours(bill.total_Wh);
-  const big = s("text", { class: "wh", x: EDGE, y: y + 50, fill: INK },
+  const big = s("text", { class: "total", x: EDGE, y: y + 66, fill: INK },
     Wh === null ? s("tspan", { "font-size": 34, "font-weight": 650, text: t("notMeasured") })
       : [s("tspan", { "font-size": 56, "font-weight": 650, "letter-spacing": "-1.5", text: Wh }), s("tspan", { "font-size": 24, dx: 3, fill: INK, text: " Wh" })]);
   const nodes = [big];
-  let below = y + 72;
+  let below = y + 90;
   if (joules !== null) {
     const lamp = lampTime(joules);
     nodes.push(text(EDGE, below, 12, `${t("labelTotal")} · ${t("labelLamp", { W: LAMP_W, time: lamp })}`, { fill: SOFT }));
@@ -130,25 +130,31 @@ function cells(y, { bill, perSecond, perFrame }) {
   return [nodes, bottom + 8];
 }
 
-/** Where the energy went, by phase; by time where no phase has joules. */
-function phases(y, { bill }) {
+/** Where the energy went: phase, amount with its unit, share in percent. By time where no phase has joules. */
+function phaseParts(bill) {
   const known = Object.entries(bill.phases ?? {}).map(([name, row]) => [name, total(row), row.wall_s ?? 0]);
   const byEnergy = known.some(([, joules]) => joules > 0);
   const parts = known.map(([name, joules, wall_s]) => [name, byEnergy ? (joules ?? 0) : wall_s]).filter(([, v]) => v > 0);
   const all = parts.reduce((a, [, v]) => a + v, 0);
-  if (!all) return [[], y];
+  return parts.map(([name, v]) => [name, `${number(v)} ${byEnergy ? "J" : t("s")}`, v / all < 0.01 ? "< 1" : String(Math.round((100 * v) / all)), v / all]);
+}
+
+function phases(y, { bill }) {
+  const parts = phaseParts(bill);
+  if (!parts.length) return [[], y];
   const wide = WIDTH - 2 * EDGE;
   const nodes = [rule(y), text(EDGE, y + 20, 11, t("labelPhases"), { fill: SOFT })];
   let x = EDGE;
-  let row = y + 54;
-  parts.forEach(([name, value], i) => {
-    const ink = PHASE_INKS[i % PHASE_INKS.length];
-    const w = (wide * value) / all;
+  let row = y + 58;
+  const bySize = parts.map(([name, , , share]) => [name, share]).sort((a, b) => b[1] - a[1]).map(([name]) => name);
+  parts.forEach(([name, amount, percent, share]) => {
+    const ink = PHASE_INKS[bySize.indexOf(name) % PHASE_INKS.length]; // the largest part has the colour
+    const w = wide * share;
     nodes.push(s("rect", { x, y: y + 30, width: Math.max(w - 1, 0.75), height: 10, fill: ink }));
     x += w;
     nodes.push(s("rect", { x: EDGE, y: row - 8, width: 9, height: 9, fill: ink }), text(EDGE + 16, row, 12, term("phase", name)),
-      text(WIDTH - EDGE - 52, row, 12, `${number(value)} ${byEnergy ? "J" : t("s")}`, { "text-anchor": "end", fill: SOFT }),
-      text(WIDTH - EDGE, row, 12, `${(100 * value) / all < 1 ? "< 1" : Math.round((100 * value) / all)} %`, { "text-anchor": "end" }));
+      text(WIDTH - EDGE - 52, row, 12, amount, { "text-anchor": "end", fill: SOFT }),
+      text(WIDTH - EDGE, row, 12, `${percent} %`, { "text-anchor": "end" }));
     row += 18;
   });
   return [nodes, row - 4];
@@ -159,10 +165,12 @@ const shortHash = (weights) => {
   return hashes.map((hash) => String(hash).slice(0, 8)).join(" + ");
 };
 
+const gridLine = (bill) =>
+  bill.zone ? t("labelGridLine", { zone: bill.zone, year: bill.intensity_year ?? "?", g: number(bill.intensity_gCO2e_per_kWh, 4) }) : t("notMeasured");
+
 /** Grid, weights, runtime, date, and what was said about the clip. */
 function foot(y, video, label, bill) {
-  const grid = bill.zone ? t("labelGridLine", { zone: bill.zone, year: bill.intensity_year ?? "?", g: number(bill.intensity_gCO2e_per_kWh, 4) }) : t("notMeasured");
-  const rows = [[t("labelGrid"), grid], [t("labelTime"), bill.wall_s != null ? `${number(bill.wall_s)} ${t("s")}` : t("notMeasured")],
+  const rows = [[t("labelGrid"), gridLine(bill)], [t("labelTime"), bill.wall_s != null ? `${number(bill.wall_s)} ${t("s")}` : t("notMeasured")],
     [t("labelWeights"), shortHash(label.weights_sha256) || "–"], [t("labelRuntime"), label.runtime || "–"], [t("made"), video.completed_at ? when(video.completed_at, tag()) : "–"]];
   const nodes = [rule(y)];
   let at = y + 20;
@@ -186,7 +194,19 @@ function foot(y, video, label, bill) {
   return [nodes, at + 8];
 }
 
-/** The label as an SVG element. */
+/** The same in words, for those who hear the page. */
+export function labelWords(video, label) {
+  const { bill, perSecond, perFrame } = figures(video, label);
+  const Wh = wattHours(bill.total_Wh);
+  const how = [measured(bill) !== null && t("labelMeasured"), bill.modelled_J != null && t("labelModelled")].filter(Boolean).join(", ");
+  const rows = [[t("labelTotal"), h("span", { class: "wh", text: Wh === null ? t("notMeasured") : `${Wh} Wh` })], [t("labelHow"), how || t("notMeasured")],
+    [t("labelNotMeasured"), (bill.not_measured ?? []).map((device) => term("device", device)).join(", ") || "–"],
+    ["g CO₂e", number(bill.carbon_gCO2e)], [t("labelPerSecond"), number(perSecond)], [t("labelPerFrame"), number(perFrame)], [t("labelGrid"), gridLine(bill)],
+    [t("labelPhases"), phaseParts(bill).map(([name, , share]) => `${term("phase", name)} ${share} %`).join(", ")], [t("labelNotes"), (label.warnings ?? []).join(" ")]];
+  return h("dl", {}, rows.map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", {}, value))));
+}
+
+/** The label as an SVG element. It is hidden from screen readers: labelWords says it better. */
 export function drawLabel(video, label) {
   const known = figures(video, label);
   const hatch = s("pattern", { id: "reckoned", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
@@ -199,8 +219,7 @@ export function drawLabel(video, label) {
     y = next;
   }
   const height = Math.ceil(y + 8);
-  return s("svg", { class: "energy-label", xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${WIDTH} ${height}`, width: WIDTH, height, role: "group",
-    "aria-label": t("labelOf", { prompt: video.prompt }), "font-family": FONT },
+  return s("svg", { class: "energy-label", xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${WIDTH} ${height}`, width: WIDTH, height, "aria-hidden": "true", "font-family": FONT },
     s("defs", {}, hatch), s("rect", { width: WIDTH, height, fill: PAPER }), parts);
 }
 

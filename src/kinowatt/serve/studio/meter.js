@@ -41,12 +41,13 @@ function words(title, text) {
 function readout(predicted) {
   const [value, unit] = energyParts(predicted.Wh);
   const { p10_Wh: low, p90_Wh: high } = predicted;
+  const spread = low != null && high != null && energy(low) !== energy(high); // one clip of history has no spread
   return h("div", { class: "readout" },
     h("p", { class: "figures" }, h("span", { class: "unseen", text: `${t("predicted")}: ` }),
       h("span", { class: "big" }, h("span", { class: "value", text: value }), " ", h("span", { class: "unit", text: unit })),
       h("span", { class: "time", text: t("about", { time: duration(predicted.seconds) }) })),
     h("p", { class: "said", title: predicted.how ?? null,
-      text: low != null && high != null ? t("band", { low: energy(low), high: energy(high) }) : (predicted.how ?? "") }));
+      text: spread ? t("band", { low: energy(low), high: energy(high) }) : (predicted.how ?? "") }));
 }
 
 function showPredicted() {

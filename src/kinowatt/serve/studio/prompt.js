@@ -49,7 +49,8 @@ function fit() {
 }
 
 function wordList(words, className) {
-  return words.flatMap((word, i) => [i ? h("span", { class: "dot", "aria-hidden": "true", text: "·" }) : null, h("span", { class: className, text: word })]);
+  const dot = () => h("span", { class: "dot", "aria-hidden": "true", text: "·" });
+  return words.flatMap((word, i) => [...(i ? [dot()] : []), h("span", { class: className, text: word })]);
 }
 
 function showReading({ reading, draft }) {
@@ -64,8 +65,7 @@ function showReading({ reading, draft }) {
   known.replaceChildren(h("span", { class: "name", text: t("understood") }), ...wordList(reading.understood, "known"));
   known.classList.toggle("none", !reading.understood.length);
   unknown.hidden = !reading.not_understood.length;
-  unknown.replaceChildren(h("span", { class: "name", text: t("notUnderstood") }), ...wordList(reading.not_understood, "unknown"),
-    h("span", { class: "hint", text: t("notUnderstoodHint") }));
+  unknown.replaceChildren(h("span", { class: "name", text: t("notUnderstood") }), ...wordList(reading.not_understood, "unknown"));
 }
 
 const say = debounce(1200, ({ understood, not_understood }) => {
@@ -85,7 +85,10 @@ const look = debounce(120, async () => {
   try {
     const found = await api.lexicon(text, looking.signal);
     if ($("#prompt").value.slice(0, READ_AT_MOST) !== text) return;
-    const reading = { ...found, text, spans: toUnits(text, found.spans) };
+    const spans = toUnits(text, found.spans);
+    // The words as they were typed: the server's own lists are folded to lower case and simplified script.
+    const typedWords = (known) => [...new Set(spans.filter(([, , token]) => Boolean(token) === known).map(([from, to]) => text.slice(from, to)))];
+    const reading = { text, spans, understood: typedWords(true), not_understood: typedWords(false) };
     store.set({ reading });
     say(reading);
   } catch {

@@ -138,7 +138,7 @@ function showBench() {
   const anchor = find(selected);
   if (!anchor) {
     bench.dataset.key = "";
-    bench.replaceChildren(h("p", { class: "said", text: t("timelineHint") }));
+    bench.replaceChildren(h("p", { class: "said", text: store.get().anchors.length ? t("benchHint") : "" }));
     return;
   }
   if (bench.dataset.key !== anchor.key) {
@@ -184,6 +184,7 @@ function show() {
   const items = anchors.map((a) => ({ ...a, id: a.key, file: a.id }));
   keyed($("#timeline .lane"), items, nodes, makeAnchor, updateAnchor);
   $("#timeline").classList.toggle("empty", !anchors.length);
+  $(".lane-hint").hidden = anchors.length > 0;
   drawRuler();
   showBench();
 }

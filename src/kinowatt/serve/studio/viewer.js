@@ -6,7 +6,7 @@ import { carbon, duration, energy, length, times, when } from "./format.js";
 import { icon } from "./icons.js";
 import { onLanguage, t, tag, term } from "./i18n.js";
 import { byId, clips } from "./jobs.js";
-import { drawLabel, saveLabel } from "./label.js";
+import { drawLabel, labelWords, saveLabel } from "./label.js";
 import { store } from "./store.js";
 
 const dialog = () => $("#viewer");
@@ -111,7 +111,7 @@ function facts(video) {
 function bill(video) {
   const { energy: spent } = video;
   const how = spent?.total_Wh == null ? "" : t(spent.modelled_J != null ? "labelModelled" : "labelMeasured");
-  return h("button", { type: "button", class: "bill show-label", onclick: () => showLabel(video) },
+  return h("button", { type: "button", class: "bill-card show-label", onclick: () => showLabel(video) },
     h("span", { class: "bill-figures" }, h("span", { class: "big", text: energy(spent?.total_Wh) }), h("span", { class: "said", text: [carbon(spent?.carbon_gCO2e), how].filter(Boolean).join(" · ") })),
     h("span", { class: "bill-open" }, icon("label"), h("span", { text: t("showLabel") })));
 }
@@ -124,10 +124,12 @@ async function showLabel(video) {
   panel.replaceChildren(h("p", { class: "said", text: "…" }));
   const back = h("button", { type: "button", class: "plain", onclick: () => hideLabel(true) }, icon("left"), h("span", { text: t("labelBack") }));
   try {
-    const drawing = drawLabel(video, await api.label(video.id));
+    const label = await api.label(video.id);
     if (shown !== video.id) return;
+    const drawing = drawLabel(video, label);
     panel.replaceChildren(h("div", { class: "label-tools" }, back,
-      h("button", { type: "button", class: "plain", onclick: () => saveLabel(drawing, video) }, icon("download"), h("span", { text: t("labelSave") }))), drawing);
+      h("button", { type: "button", class: "plain", onclick: () => saveLabel(drawing, video) }, icon("download"), h("span", { text: t("labelSave") }))),
+      h("figure", {}, drawing, h("figcaption", { class: "unseen" }, labelWords(video, label))));
   } catch (error) {
     panel.replaceChildren(h("div", { class: "label-tools" }, back), h("p", { text: t("labelNone") }), h("p", { class: "said", text: error.message }));
   }
