@@ -243,7 +243,7 @@ def test_a_fault_of_ours_is_exit_code_1(kinowatt: Run, small_model: Path, tmp_pa
     def fail(*words: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(cli, "write_video", fail)
+    monkeypatch.setattr(cli, "write_joined", fail)
     ran = kinowatt("generate", "a ball", "-o", tmp_path / "a.mp4", "--model", small_model, "--seconds", "0.2", *QUICK)
     assert ran.code == 1
     assert "fault of ours" in ran.err

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from kinowatt.errors import KinowattError, OutputError, ShotError
 from kinowatt.media.image import read_image, write_image
 from kinowatt.media.provenance import read_label, stamp
 from kinowatt.media.sheet import contact_sheet
-from kinowatt.media.video import read_video, write_video
+from kinowatt.media.video import read_video, write_joined
 from kinowatt.serve.cli import keys_app, serve_verb, webhooks_app
 from kinowatt.shot import END, MAX_PROMPT_CHARS, START, Anchor, At, Camera, Shot, remix
 
@@ -310,7 +311,7 @@ def _bridge(
     engine = _open(request, out, device, runtime)
     plan = bridge(request, clips, way, engine.model.spec)
     made = _take(engine, plan.shot, zone, quiet=as_json)
-    _finish(made, plan.join(made.clip), out, sheet, as_json)
+    _finish(made, plan.join(made.clip), out, sheet, as_json, plan.parts(made.clip, files))
 
 
 def _take(engine: Any, request: Shot, zone: str | None, *, quiet: bool) -> Any:
@@ -331,15 +332,15 @@ def _take(engine: Any, request: Shot, zone: str | None, *, quiet: bool) -> Any:
         return engine.generate(request, show, Meter(zone=zone))
 
 
-def _finish(take: Any, clip: Clip, out: Path, sheet: bool, as_json: bool) -> None:
-    """Write the clip with its label, then say what happened."""
+def _finish(take: Any, clip: Clip, out: Path, sheet: bool, as_json: bool, parts: Sequence[Clip | Path] = ()) -> None:
+    """Write the clip (or the parts that it consists of) with its label, then say what happened."""
 
     facts = {"weights_sha256": take.weights_sha256, "runtime": take.runtime, "warnings": list(take.warnings)}
     energy = take.bill.to_json()
     if _is_picture(out):
         write_image(out, clip.frames_TCHW[0])
     else:
-        write_video(out, clip, stamp(take.shot, energy, facts))
+        write_joined(out, parts or [clip], stamp(take.shot, energy, facts))
     if sheet:
         contact_sheet(out.with_name(out.stem + "-sheet.png"), [(take.shot.prompt, clip)])
     if as_json:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -23,6 +25,7 @@ class Bridge:
     shot: Shot
     way: Way
     clips: tuple[Clip, ...]  # at the size and rate of the shot
+    unchanged: tuple[bool, ...]  # which of them had that size and rate already
 
     @property
     def head(self) -> int:
@@ -34,12 +37,20 @@ class Bridge:
         """Frames at its end that were given."""
         return 0 if self.way == "forward" else min(OVERLAP_FRAMES, self.clips[-1].frames)
 
-    def join(self, made: Clip) -> Clip:
-        """The whole: given clips and what was made between, after or before them."""
+    def parts(self, made: Clip, files: Sequence[Path | None] = ()) -> list[Clip | Path]:
+        """Given clips and what was made between, after or before them; a given clip that fits as it is stands for its file, if named."""
+        given: list[Clip | Path] = list(self.clips)
+        for i, file in enumerate(files):
+            if file is not None and self.unchanged[i]:
+                given[i] = file
         middle = made.cut(self.head, made.frames - self.tail)
-        before = [] if self.way == "backward" else [self.clips[0]]
-        after = [self.clips[-1]] if self.way in ("backward", "connect") else []
-        return join([*before, middle, *after])
+        before = [] if self.way == "backward" else [given[0]]
+        after = [given[-1]] if self.way in ("backward", "connect") else []
+        return [*before, middle, *after]
+
+    def join(self, made: Clip) -> Clip:
+        """The whole as one clip."""
+        return join([part for part in self.parts(made) if isinstance(part, Clip)])
 
 
 def bridge(shot: Shot, clips: list[Clip], way: Way, spec: ModelSpec, latents_CFHW: np.ndarray | None = None) -> Bridge:
@@ -60,4 +71,5 @@ def bridge(shot: Shot, clips: list[Clip], way: Way, spec: ModelSpec, latents_CFH
         shot = loop(shot, fitted[0])
     else:
         shot = extend(shot, fitted[0], backward=way == "backward", latents_CFHW=latents_CFHW)
-    return Bridge(shot, way, tuple(fitted))
+    unchanged = tuple(a.frames_TCHW.shape == b.frames_TCHW.shape and a.fps == b.fps for a, b in zip(clips, fitted, strict=True))
+    return Bridge(shot, way, tuple(fitted), unchanged)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
-from kinowatt.clip import Clip
+from kinowatt.clip import Clip, join
 from kinowatt.errors import MediaError, OutputError
 from kinowatt.media.image import STILL_FPS, aside, fit_frame, read_image
 
@@ -100,6 +101,57 @@ def write_video(path: Path, clip: Clip, metadata: Mapping[str, str]) -> None:
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_CHW.transpose(1, 2, 0)), format="rgb24")
                 file.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709")))
             file.mux(stream.encode())
+        part.replace(path)
+    except (av.error.FFmpegError, OSError) as e:
+        raise OutputError(f"{path} cannot be written: {e.strerror or e}") from e
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_joined(path: Path, parts: Sequence[Clip | Path], metadata: Mapping[str, str]) -> None:
+    """Write parts of one size and rate behind each other. Files of ours (a Path) are taken over as they are compressed, bit by bit.
+
+    So footage that is extended again and again is compressed once. A file that another encoder has made is decoded and compressed anew,
+    with all others. OutputError if it cannot be written.
+    """
+    clips = [part for part in parts if isinstance(part, Clip)]
+    if len(clips) == len(parts):
+        write_video(path, join(clips), metadata)
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        files = [part if isinstance(part, Path) else Path(folder) / f"{i}.mp4" for i, part in enumerate(parts)]
+        for file, part in zip(files, parts, strict=True):
+            if isinstance(part, Clip):
+                write_video(file, part, {})
+        if len({_stream_header(file) for file in files}) == 1:
+            _remux(path, files, metadata)
+            return
+    write_video(path, join([part if isinstance(part, Clip) else read_video(part) for part in parts]), metadata)
+
+
+def _stream_header(path: Path) -> tuple[Any, ...]:
+    """What must be equal for two files' packets to stand in one stream."""
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        return bytes(stream.codec_context.extradata or b""), stream.time_base, stream.average_rate, stream.width, stream.height
+
+
+def _remux(path: Path, files: Sequence[Path], metadata: Mapping[str, str]) -> None:
+    part, offset = aside(path), 0
+    try:
+        with av.open(str(part), "w", format="mp4", options={"movflags": "use_metadata_tags+faststart"}) as out:
+            for key, value in metadata.items():
+                out.metadata[key] = value
+            stream: Any = None
+            for name in files:
+                with av.open(str(name)) as file:
+                    source: Any = file.streams.video[0]
+                    stream = stream or out.add_stream_from_template(source)
+                    packets = [packet for packet in file.demux(source) if packet.dts is not None]
+                    for packet in packets:
+                        packet.pts, packet.dts, packet.stream = packet.pts + offset, packet.dts + offset, stream
+                        out.mux(packet)
+                    offset += round(len(packets) / (source.average_rate * source.time_base))
         part.replace(path)
     except (av.error.FFmpegError, OSError) as e:
         raise OutputError(f"{path} cannot be written: {e.strerror or e}") from e

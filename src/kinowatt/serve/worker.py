@@ -17,7 +17,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,12 +29,12 @@ from kinowatt.clip import Clip
 from kinowatt.energy.bill import EnergyBill
 from kinowatt.energy.meter import Meter
 from kinowatt.engine import engine as engines
-from kinowatt.engine.bridge import bridge
+from kinowatt.engine.bridge import Bridge, bridge
 from kinowatt.engine.engine import Engine, Progress, State, Take
 from kinowatt.errors import DeviceError, KinowattError, MediaError, OutputError
 from kinowatt.media.image import read_image
 from kinowatt.media.provenance import stamp
-from kinowatt.media.video import read_video, write_video
+from kinowatt.media.video import read_video, write_joined
 from kinowatt.models import weights
 from kinowatt.serve import logs, references
 from kinowatt.serve.catalogue import Catalogue
@@ -193,11 +192,12 @@ class Job:
         self._weights = engine.model.sha256
         anchors = [self._clip(p.source) for p in self.order.anchors]
         sources = [self._clip(s) for s in self.order.sources]
-        shot, finish = self._shot(engine, anchors, sources)
+        shot, plan = self._shot(engine, anchors, sources)
         meter = Meter()
         with meter:
             take = engine.generate(replace(shot, model=self.order.model), self._step, meter, self._state(engine))
-            clip = finish(take.clip)
+            clip = plan.join(take.clip) if plan else take.clip
+            parts = plan.parts(take.clip, [self._file(s) for s in self.order.sources]) if plan else [clip]
             output = self.folder / self.claim.token
             output.mkdir()
             with meter.phase("write"):
@@ -207,23 +207,28 @@ class Job:
                 self._save_latents(output / LATENTS, take)
                 bill = self._bill(meter.so_far())
                 facts = {"weights_sha256": take.weights_sha256, "runtime": take.runtime, "warnings": self._warnings(take)}
-                write_video(output / VIDEO, clip, stamp(take.shot, bill.to_json(), facts))
+                write_joined(output / VIDEO, parts, stamp(take.shot, bill.to_json(), facts))
         self._finish(take, clip, self._bill(meter.bill), output)
 
-    def _shot(self, engine: Engine, anchors: list[Clip], sources: list[Clip]) -> tuple[Shot, Callable[[Clip], Clip]]:
-        """The shot, and how its clip becomes the result."""
+    def _shot(self, engine: Engine, anchors: list[Clip], sources: list[Clip]) -> tuple[Shot, Bridge | None]:
+        """The shot, and where it leans on given clips how both are joined."""
         way = next((w for w in BRIDGES if w == self.order.mode), None)
         if way is None:
-            return self.order.shot(anchors, sources if self.order.mode in SOFT else ()), lambda clip: clip
+            return self.order.shot(anchors, sources if self.order.mode in SOFT else ()), None
         latents = self._latents(engine) if way == "forward" else None
         plan = bridge(self.order.shot(anchors), sources, way, engine.model.spec, latents)
-        return plan.shot, plan.join
+        return plan.shot, plan
+
+    def _file(self, source: Source) -> Path | None:
+        """The file of a video of ours, which is in our encoding."""
+        if source.kind != "video":
+            return None
+        return self.worker.store.video(source.id) / str(self._parent(source.id).output) / VIDEO
 
     def _clip(self, source: Source) -> Clip:
         """Footage of a source. MediaError if it is gone or cannot be read."""
         if source.kind == "video":
-            parent = self._parent(source.id)
-            return read_video(self.worker.store.video(source.id) / str(parent.output) / VIDEO)
+            return read_video(self._file(source) or Path())
         path = self.worker.store.file(source.id)
         if not path.exists():
             raise MediaError("a reference of this job was deleted before the job began")

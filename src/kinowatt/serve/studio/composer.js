@@ -161,6 +161,8 @@ export function startComposer() {
   $("#seconds").addEventListener("blur", showSeconds);
   $("#seconds-range").addEventListener("input", (e) => setDraft({ seconds: String(fromSlider(Number(e.target.value))) }));
   $("#clear").addEventListener("click", clearAll);
+  const advanced = $(".advanced");
+  advanced.addEventListener("toggle", () => advanced.open && advanced.scrollIntoView({ block: "nearest" }));
   store.on(["models"], showAll);
   store.on(["draft"], (state) => {
     fillControls();

@@ -3,8 +3,9 @@ import { t } from "./i18n.js";
 
 const digits = (value, n = 3) => {
   if (value === 0) return "0";
-  const places = Math.max(0, n - 1 - Math.floor(Math.log10(Math.abs(value))));
-  return value.toFixed(Math.min(places, 6));
+  const rounded = Number(value.toPrecision(n)); // first, so that 9.998 is 10.0 and not 10.00
+  const places = Math.max(0, n - 1 - Math.floor(Math.log10(Math.abs(rounded))));
+  return rounded.toFixed(Math.min(places, 6));
 };
 
 /** Watt-hours with three digits, in the unit that needs the fewest zeros. */

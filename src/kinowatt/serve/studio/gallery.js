@@ -100,7 +100,8 @@ function updateCard(card, video) {
   $(".screen", card).setAttribute("aria-label", `${pick ? `${t("pick")} ` : ""}${t("openClip", { prompt: video.prompt })}`);
   setText($(".clip-prompt", card), video.prompt);
   const kind = video.mode && video.mode !== "create" ? [term("mode", video.mode)] : [];
-  setText($(".facts", card), [...kind, times(video.size), length(video.seconds)].join(" · "));
+  // A card is narrow: where its kind is said, its size is left to the viewer.
+  setText($(".facts", card), (kind.length ? [...kind, length(video.seconds)] : [times(video.size), length(video.seconds)]).join(" · "));
   const Wh = video.energy?.total_Wh;
   setText($(".cost", card), energy(Wh));
   $(".cost", card).classList.toggle("unknown", Wh == null);

@@ -1,7 +1,7 @@
 // Before: what the shot will cost, drawn as an instrument. And the button that spends it.
 import { $, debounce, h, s, setText } from "./dom.js";
 import { api } from "./api.js";
-import { duration, energy, energyParts } from "./format.js";
+import { duration, energy, energyParts, sizeOf } from "./format.js";
 import { onLanguage, t, tag } from "./i18n.js";
 import { requestBody } from "./composer.js";
 import { remember, upsert } from "./jobs.js";
@@ -51,13 +51,13 @@ function readout(predicted) {
 }
 
 function showPredicted() {
-  const { plan, planError, draft } = store.get();
+  const { plan, planError } = store.get();
   const box = $("#predicted");
   const predicted = plan?.predicted && plan.predicted.Wh != null ? plan.predicted : null;
   box.classList.toggle("idle", !predicted);
   if (predicted) box.replaceChildren(readout(predicted), gauge(predicted));
   else if (plan) box.replaceChildren(words(t("noPrediction"), t("noPredictionHint")), gauge(null));
-  else if (!planError || !draft.prompt.trim()) box.replaceChildren(words(t("idlePrediction"), t("idlePredictionHint")), gauge(null));
+  else box.replaceChildren(words(t("idlePrediction"), t("idlePredictionHint")), gauge(null));
   const error = $("#generate-error");
   error.hidden = !planError;
   error.lang = "en";
@@ -68,8 +68,10 @@ function showPredicted() {
 function showNotes() {
   const warnings = store.get().plan?.warnings ?? [];
   $(".notes").hidden = !warnings.length;
-  // The server's sentences are English, whatever the page's language.
-  $("#notes").replaceChildren(...warnings.map((text) => h("li", { text, lang: tag() === "en" ? null : "en" })));
+  // One line for each sentence: three pictures that are cut alike are told of once. The server's sentences are English, whatever the page's language.
+  const often = (text) => warnings.filter((other) => other === text).length;
+  const lines = [...new Set(warnings)].map((text) => (often(text) > 1 ? `${text} (${often(text)} ×)` : text));
+  $("#notes").replaceChildren(...lines.map((text) => h("li", { text, lang: tag() === "en" ? null : "en" })));
 }
 
 let asking = null;
@@ -79,7 +81,8 @@ const plan = debounce(250, async () => {
   asking = new AbortController();
   const { signal } = asking;
   const body = requestBody();
-  if (!body.prompt) return store.set({ plan: null, planError: "" });
+  // A size that is still being typed is told of beside its field, and needs no server.
+  if (!body.prompt || (body.size && !sizeOf(body.size))) return store.set({ plan: null, planError: "" });
   try {
     store.set({ plan: await api.plan(body, signal), planError: "" });
   } catch (error) {

@@ -12,6 +12,8 @@ export function toast(text, { error = false, action = null } = {}) {
   // A modal dialog makes all else inert, notices too: they have to stand inside it.
   const home = $("dialog[open]") ?? document.body;
   home.append($("#toasts"));
+  // The newest notice takes the place of the one before; errors wait until they have been read.
+  for (const older of document.querySelectorAll(".toast:not(.error)")) older.remove();
   $("#toasts").append(node);
   if (!error) setTimeout(close, action ? 7000 : 4000);
 }
