@@ -18,6 +18,10 @@ MAX_BODY = MAX_BYTES + 2**20  # a form: one file of the largest kind, and its fi
 MAX_JSON = 32 * 2**20  # held in memory as a whole
 MAX_FIELDS = 500
 MAX_DEPTH = 6
+HINTS = {
+    "size": "not understood; write width x height in pixels, for example 128x128",
+    "seconds": "not understood; write a number of seconds, for example 4",
+}
 Scope = MutableMapping[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -110,7 +114,8 @@ def check(model: type[Model], data: dict[str, Any]) -> Model:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         places = [str(p) for p in first["loc"] if isinstance(p, int) or not re.search(r"[\[(]|^[A-Z]", str(p))]
         param = ".".join(places) or None
-        said = first["msg"].removeprefix("Value error, ")
+        said = HINTS.get(param or "", "") if first["type"] == "string_pattern_mismatch" else ""
+        said = said or first["msg"].removeprefix("Value error, ")
         said = said[0].lower() + said[1:]
         raise BadRequest(f"{param or 'the request'}: {said}", param=param, code="invalid_value") from error
 

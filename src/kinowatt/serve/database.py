@@ -20,6 +20,7 @@ from kinowatt.errors import InputError, MissingDependency
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_S = 30.0  # how long a writer waits for another one
 WAIT_S = 0.002  # between two tries
+MOST_PAGES = 20_000  # of SQLite's log before a writer has to tidy up itself; the server does it before that
 
 
 class Database:
@@ -68,6 +69,12 @@ class Database:
             connection.commit()
             return count
 
+    def tidy(self) -> None:
+        """Move SQLite's log into its file; nobody waits for it, as a writer that did it in passing would let the others wait."""
+        if self.engine.dialect.name == "sqlite":
+            with self._single.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
     def migrate(self) -> None:
         """Bring the tables up to date. Safe to call from several processes: the later ones find nothing to do."""
         config = Config()
@@ -93,7 +100,7 @@ def _engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver's guess
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"wal_autocheckpoint={MOST_PAGES}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

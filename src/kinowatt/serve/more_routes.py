@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.concurrency import run_in_threadpool
 
 import kinowatt
 from kinowatt import language
@@ -24,7 +23,7 @@ router = APIRouter()
 async def upload(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     """Keep an image or a clip, to be named by its id."""
     body = bodies.check(CreateFile, given)
-    row, _ = await run_in_threadpool(at.files.upload, me.owner, body.file, body.purpose)
+    row, _ = await at.slowly(at.files.upload, me.owner, body.file, body.purpose)
     return file_json(row)
 
 

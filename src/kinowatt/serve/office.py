@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+import anyio
+import anyio.to_thread
 from fastapi import Request
 from prometheus_client import CollectorRegistry
 
@@ -16,6 +20,9 @@ from kinowatt.serve.jobs import Jobs
 from kinowatt.serve.store import Store
 from kinowatt.serve.supervisor import Supervisor
 from kinowatt.serve.tables import Key
+
+SLOW_THREADS = 8
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,14 @@ class Office:
         self.intake = Intake(self.jobs, self.files, catalogue)
         self.door = Doorman(database)
         self.closing = False
+        # Those who write wait for each other, or for a URL; those who only read must not wait behind them.
+        self._slow = anyio.CapacityLimiter(SLOW_THREADS)
         self.supervisor: Supervisor | None = None
         self.metrics = CollectorRegistry()
+
+    async def slowly(self, run: Callable[..., Done], *given: Any) -> Done:
+        """Run something that may take its time in a thread of its own kind."""
+        return await anyio.to_thread.run_sync(run, *given, limiter=self._slow)
 
 
 def office(request: Request) -> Office:

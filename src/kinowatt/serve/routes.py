@@ -77,14 +77,14 @@ def answer(video: Video) -> JSONResponse:
 async def create(given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Make a video."""
     body = bodies.check(CreateVideo, given)
-    return answer(await run_in_threadpool(at.intake.create, me.owner, me.key, body, idempotency_key))
+    return answer(await at.slowly(at.intake.create, me.owner, me.key, body, idempotency_key))
 
 
 @router.post("/videos/plan", openapi_extra=takes(CreateVideo))
 async def plan(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     """What a request would give and cost, without making it."""
     body = bodies.check(CreateVideo, given)
-    return await run_in_threadpool(at.intake.plan, me.owner, body)
+    return await at.slowly(at.intake.plan, me.owner, body)
 
 
 @router.get("/videos", responses=answers(VideoPage))
@@ -98,21 +98,21 @@ def videos(me: Me, at: TheOffice, after: After = None, limit: Limit = 20, order:
 async def edit(given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Redraw a video after a sentence."""
     body = bodies.check(EditVideo, given)
-    return answer(await run_in_threadpool(at.intake.edit, me.owner, me.key, body, idempotency_key))
+    return answer(await at.slowly(at.intake.edit, me.owner, me.key, body, idempotency_key))
 
 
 @router.post("/videos/extensions", openapi_extra=takes(ExtendVideo), responses=answers(VideoAnswer))
 async def extend(given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Run a video on: forward, backward, into a loop, or to another one."""
     body = bodies.check(ExtendVideo, given)
-    return answer(await run_in_threadpool(at.intake.extend, me.owner, me.key, body, idempotency_key))
+    return answer(await at.slowly(at.intake.extend, me.owner, me.key, body, idempotency_key))
 
 
 @router.post("/videos/characters", openapi_extra=takes(CreateCharacter), responses=answers(CharacterAnswer))
 async def create_character(given: Body, me: Me, at: TheOffice) -> dict[str, Any]:
     """Keep a reference clip under a name."""
     body = bodies.check(CreateCharacter, given)
-    return character_json(await run_in_threadpool(at.files.add_character, me.owner, body.name, body.video))
+    return character_json(await at.slowly(at.files.add_character, me.owner, body.name, body.video))
 
 
 @router.get("/videos/characters/{id}", responses=answers(CharacterAnswer))
@@ -144,7 +144,7 @@ def delete(id: str, me: Me, at: TheOffice) -> dict[str, Any]:
 async def remix(id: str, given: Body, me: Me, at: TheOffice, idempotency_key: IdempotencyKey = None) -> Response:
     """Redraw a video freely after a new sentence."""
     body = bodies.check(RemixVideo, given)
-    return answer(await run_in_threadpool(at.intake.remix, me.owner, me.key, id, body, idempotency_key))
+    return answer(await at.slowly(at.intake.remix, me.owner, me.key, id, body, idempotency_key))
 
 
 @router.post("/videos/{id}/cancel", responses=answers(VideoAnswer))
@@ -169,7 +169,7 @@ def resume(id: str, me: Me, at: TheOffice) -> Response:
 async def move(id: str, given: Body, me: Me, at: TheOffice) -> Response:
     """Put a waiting job before another one, or to the end."""
     body = bodies.check(MoveVideo, given)
-    return answer(await run_in_threadpool(at.jobs.move, me.owner, id, body.before))
+    return answer(await at.slowly(at.jobs.move, me.owner, id, body.before))
 
 
 @router.get("/videos/{id}/content")

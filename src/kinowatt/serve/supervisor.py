@@ -24,6 +24,7 @@ from kinowatt.serve.webhooks import deliver
 
 RECOVER_EVERY_S = 2.0
 SWEEP_EVERY_S = 60.0
+TIDY_EVERY_S = 3.0
 DELIVER_EVERY_S = 0.5
 BACKOFF_S = (0.2, 1.0, 5.0, 15.0)  # before a worker that died at its start is started again
 HEALTHY_S = 20.0  # a worker that lived so long begins anew without waiting
@@ -47,6 +48,7 @@ class Supervisor:
         tasks: list[tuple[Callable[[], object], float]] = [
             (lambda: recover(self.database), RECOVER_EVERY_S),
             (self._sweep, SWEEP_EVERY_S),
+            (self.database.tidy, TIDY_EVERY_S),
             (lambda: deliver(self.database), DELIVER_EVERY_S),
         ]
         for task, every_s in tasks:

@@ -1,7 +1,7 @@
 // The energy label of a clip, drawn as SVG. It is paper: the same in every theme, and it can be saved as a file of its own,
 // so its colours are written on it rather than taken from the page.
 import { h, s } from "./dom.js";
-import { number, sizeOf, times, wattHours, when } from "./format.js";
+import { length, number, sizeOf, times, wattHours, when } from "./format.js";
 import { t, tag, term } from "./i18n.js";
 import { store } from "./store.js";
 
@@ -59,7 +59,8 @@ function figures(video, label) {
   const [width, height] = sizeOf(video.size) ?? [null, null];
   const joules = total(bill);
   const megapixelFrames = seconds && fps && width ? (seconds * fps * width * height) / 1e6 : null;
-  return { bill, joules, seconds, perSecond: joules !== null && seconds ? joules / seconds : null,
+  const anew = ["forward", "backward", "loop", "connect"].includes(video.mode) ? t("labelAnew", { time: length(seconds) }) : "";
+  return { bill, joules, anew, perSecond: joules !== null && seconds ? joules / seconds : null,
     perFrame: joules !== null && megapixelFrames ? joules / megapixelFrames : null };
 }
 
@@ -72,7 +73,7 @@ function head(video) {
 }
 
 /** The total, and beneath it which part was read from counters and which was reckoned. */
-function totals(y, { bill, joules }) {
+function totals(y, { bill, joules, anew }) {
   const Wh = wattHours(bill.total_Wh);
   const big = s("text", { class: "total", x: EDGE, y: y + 66, fill: INK },
     Wh === null ? s("tspan", { "font-size": 34, "font-weight": 650, text: t("notMeasured") })
@@ -96,6 +97,11 @@ function totals(y, { bill, joules }) {
       nodes.push(why);
       below = next - 12;
     }
+  }
+  if (anew) {
+    const [lines, next] = paragraph(below + 18, anew, { fill: INK });
+    nodes.push(lines);
+    below = next - 12;
   }
   const missing = (bill.not_measured ?? []).map((device) => term("device", device));
   if (missing.length) {
@@ -196,13 +202,13 @@ function foot(y, video, label, bill) {
 
 /** The same in words, for those who hear the page. */
 export function labelWords(video, label) {
-  const { bill, perSecond, perFrame } = figures(video, label);
+  const { bill, anew, perSecond, perFrame } = figures(video, label);
   const Wh = wattHours(bill.total_Wh);
   const how = [measured(bill) !== null && t("labelMeasured"), bill.modelled_J != null && t("labelModelled")].filter(Boolean).join(", ");
   const rows = [[t("labelTotal"), h("span", { class: "wh", text: Wh === null ? t("notMeasured") : `${Wh} Wh` })], [t("labelHow"), how || t("notMeasured")],
     [t("labelNotMeasured"), (bill.not_measured ?? []).map((device) => term("device", device)).join(", ") || "–"],
     ["g CO₂e", number(bill.carbon_gCO2e)], [t("labelPerSecond"), number(perSecond)], [t("labelPerFrame"), number(perFrame)], [t("labelGrid"), gridLine(bill)],
-    [t("labelPhases"), phaseParts(bill).map(([name, , share]) => `${term("phase", name)} ${share} %`).join(", ")], [t("labelNotes"), (label.warnings ?? []).join(" ")]];
+    [t("labelPhases"), phaseParts(bill).map(([name, , share]) => `${term("phase", name)} ${share} %`).join(", ")], [t("labelNotes"), [anew, ...(label.warnings ?? [])].filter(Boolean).join(" ")]];
   return h("dl", {}, rows.map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", {}, value))));
 }
 

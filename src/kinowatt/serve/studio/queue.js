@@ -20,9 +20,9 @@ const act = (name, className, picture, run) =>
 function stateText(job) {
   if (cancelling.has(job.id)) return t("cancelling");
   if (job.paused) return t(job.status === "in_progress" ? "pausing" : "paused");
-  if (job.status === "queued") return job.phase && job.done ? `${t("waiting")}, ${t("stepOf", { done: job.done, of: job.of })}` : t("waiting");
+  if (job.status === "queued") return job.phase && job.done ? `${t("waiting")} · ${t("stepOf", { done: job.done, of: job.of })}` : t("waiting");
   const phase = term("phase", job.phase);
-  return job.phase === "denoise" && job.of ? `${phase}, ${t("stepOf", { done: Math.min(job.done, job.of), of: job.of })}` : phase;
+  return job.phase === "denoise" && job.of ? `${phase} · ${t("stepOf", { done: Math.min(job.done, job.of), of: job.of })}` : phase;
 }
 
 /** What is known of its cost at this moment: spent so far, or expected. */

@@ -37,6 +37,6 @@ export const en = {
   notMeasured: "not measured", labelTitle: "Energy label", labelOf: "Energy label of: {prompt}", labelTotal: "for this clip", labelPerSecond: "J per second of video", labelPerFrame: "J per megapixel-frame",
   labelMeasured: "measured", labelModelled: "modelled", labelModelledWhy: "modelled from processor time, no counter to read", labelNotMeasured: "Not measured", labelMissing: "Not measured: {what}", labelGrid: "Grid", labelGridLine: "{zone} {year}, {g} g CO₂e per kWh",
   labelPhases: "Where it went", labelTime: "Time", labelWeights: "Weights", labelRuntime: "Runtime", labelNotes: "Notes", labelLamp: "As a {W} W lamp in {time}", labelSave: "Save the label", labelBack: "Back to the clip", sum: "{n} with a bill, {energy} in all", sumUnknown: "{n} not measured", spent: "{energy} spent",
-  labelNone: "This clip has no energy label.", labelHow: "How it is known", labelSource: "Source of the grid's intensity",
+  labelAnew: "The bill is for the {time} drawn anew, not for what they continue.", labelNone: "This clip has no energy label.", labelHow: "How it is known", labelSource: "Source of the grid's intensity",
   keyTitle: "This server asks for a key", keyText: "It is kept in this browser only.", keyField: "Key", keyGo: "Enter",
 };

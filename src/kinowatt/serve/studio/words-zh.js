@@ -37,6 +37,6 @@ export const zh = {
   notMeasured: "未量測", labelTitle: "能源標示", labelOf: "能源標示：{prompt}", labelTotal: "這支影片", labelPerSecond: "J／每秒影片", labelPerFrame: "J／百萬像素格",
   labelMeasured: "實測", labelModelled: "推算", labelModelledWhy: "依處理器時間推算，沒有可讀的電表", labelNotMeasured: "未量測", labelMissing: "未量測：{what}", labelGrid: "電網", labelGridLine: "{zone} {year} 年，每度電 {g} g CO₂e",
   labelPhases: "用在哪裡", labelTime: "時間", labelWeights: "權重", labelRuntime: "執行環境", labelNotes: "附註", labelLamp: "等於一盞 {W} W 的燈亮 {time}", labelSave: "儲存標示", labelBack: "回到影片", sum: "{n} 支，共 {energy}", sumUnknown: "{n} 支未量測", spent: "用了 {energy}",
-  labelNone: "這支影片沒有能源標示。", labelHow: "如何得知", labelSource: "電網碳強度出處",
+  labelAnew: "帳單只算新繪製的 {time}，不含原有的影片。", labelNone: "這支影片沒有能源標示。", labelHow: "如何得知", labelSource: "電網碳強度出處",
   keyTitle: "這部伺服器需要金鑰", keyText: "金鑰只會存在這個瀏覽器裡。", keyField: "金鑰", keyGo: "進入",
 };
