@@ -57,9 +57,11 @@ def test_a_day_in_the_studio(page: Page, server: Server, photo: Path) -> None:
     expect(page.locator("#timeline .anchor")).to_have_count(1)
     before = finished(server)
     page.click("#generate")
-    expect(page.locator("#gallery .clip").first).to_be_visible(timeout=60_000)
-    new = [id for id in finished(server) if id not in before]
+    end = time.monotonic() + 60
+    while not (new := [id for id in finished(server) if id not in before]) and time.monotonic() < end:
+        time.sleep(0.2)
     assert len(new) == 1
+    expect(page.locator(f'#gallery .clip[data-id="{new[0]}"]')).to_be_visible(timeout=20_000)
     made = server.get(f"/v1/videos/{new[0]}").json()
     assert made["prompt"].startswith("a red ball")
     label = server.get(f"/v1/videos/{new[0]}/label").json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -46,10 +47,14 @@ def create_app(office: Office, supervisor: Supervisor | None = None) -> FastAPI:
     async def alive(app: FastAPI) -> AsyncIterator[None]:
         # More threads would only wait for each other: what they do is short, and Python runs one at a time.
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        # All that is imported stays for good; to look through it for garbage again and again takes 100 ms, in which nothing is answered.
+        gc.collect()
+        gc.freeze()
         if supervisor is not None:
             supervisor.start()
         yield
         office.closing = True
+        gc.unfreeze()
         if supervisor is not None:
             supervisor.stop()
 

@@ -140,7 +140,8 @@ def predict(amount: float, history: Sequence[tuple[float, float | None, float]])
         return None
     seconds = float(np.median([s / w for w, _, s in near])) * amount
     ratios = [wh / w for w, wh, _ in near if wh is not None]
-    how = f"median of the {len(near)} finished clips nearest in size on this server"
+    clips = "one finished clip" if len(near) == 1 else f"median of the {len(near)} finished clips nearest in size"
+    how = f"{clips} on this server"
     if not ratios:
         return Prediction(None, None, None, seconds, how)
     low, middle, high = (float(q) * amount for q in np.quantile(ratios, (0.1, 0.5, 0.9)))
