@@ -1,4 +1,5 @@
 # make video PROMPT="…"   set up what is missing and make a video
+# make serve              set up what is missing and serve the API and the studio
 # make test               set up what is missing and run the tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,10 +11,13 @@ SYSTEM_PACKAGES = libegl1 libegl-mesa0 libgl1-mesa-dri ffmpeg chromium fonts-not
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: video test check setup setup-dev system-packages clean
+.PHONY: video serve test check setup setup-dev system-packages clean
 
 video: $(VENV)/.installed
 	$(BIN)/kinowatt generate "$(PROMPT)" -o "$(OUT)" --sheet $(ARGS)
+
+serve: $(VENV)/.installed
+	$(BIN)/kinowatt serve $(ARGS)
 
 test: setup-dev
 	$(BIN)/python -m pytest
@@ -34,7 +38,7 @@ $(VENV)/bin/python:
 # torch first and by itself: what depends on it must not pull another build.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q "$(TORCH)"
-	$(BIN)/python -m pip install -q -e ".[cpu]"
+	$(BIN)/python -m pip install -q -e ".[cpu,serve]"
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed | $(VENV)/bin/python

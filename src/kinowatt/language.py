@@ -290,7 +290,7 @@ def read(text: str) -> Reading:
             continue
         slot, value = token.split("=", 1)
         tokens.append(token)
-        known.append(folded[start:end])
+        known.append(text[start:end].lower())
         if value not in fields.setdefault(slot, []):
             fields[slot].append(value)
     once = {slot: tuple(values) for slot, values in fields.items()}

@@ -15,6 +15,7 @@ from kinowatt.energy.carbon import intensity
 from kinowatt.errors import MediaError, OutputError
 from kinowatt.media import image, provenance, video
 from kinowatt.media.sheet import contact_sheet
+from kinowatt.media.video import read_metadata, read_video, write_joined, write_video
 from kinowatt.shot import Anchor, Camera, Shot
 
 
@@ -149,3 +150,25 @@ def test_a_contact_sheet_holds_every_row(tmp_path: Path) -> None:
     with Image.open(path) as sheet:
         assert sheet.width == 6 * 68 - 4
         assert sheet.height > 2 * 48
+
+
+def test_joining_copies_what_is_ours_and_compresses_what_is_not(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (Clip(rng.integers(0, 255, (9, 3, 64, 64), dtype=np.uint8), fps=16.0) for _ in range(2))
+    write_video(tmp_path / "a.mp4", a, {})
+    write_joined(tmp_path / "out.mp4", [tmp_path / "a.mp4", b, tmp_path / "a.mp4"], {"title": "three parts"})
+    joined, old = read_video(tmp_path / "out.mp4"), read_video(tmp_path / "a.mp4")
+    assert (joined.frames, joined.fps) == (27, 16.0)
+    np.testing.assert_array_equal(joined.frames_TCHW[:9], old.frames_TCHW)
+    np.testing.assert_array_equal(joined.frames_TCHW[18:], old.frames_TCHW)
+    assert read_metadata(tmp_path / "out.mp4")["title"] == "three parts"
+    with av.open(str(tmp_path / "foreign.mp4"), "w") as file:  # another encoder's stream header
+        stream = file.add_stream("mpeg4", rate=16)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for frame in a.frames_TCHW:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.transpose(1, 2, 0)), format="rgb24")))
+        file.mux(stream.encode())
+    write_joined(tmp_path / "mixed.mp4", [tmp_path / "foreign.mp4", b], {})
+    assert read_video(tmp_path / "mixed.mp4").frames == 18
+    assert {p.name for p in tmp_path.iterdir()} == {"a.mp4", "out.mp4", "foreign.mp4", "mixed.mp4"}, "nothing is left beside them"

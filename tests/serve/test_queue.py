@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import update
 
 from kinowatt.serve.claims import MAX_ATTEMPTS, Claims, Lost, recover
@@ -15,7 +17,7 @@ from kinowatt.serve.database import Database, sqlite_url
 from kinowatt.serve.jobs import Conflict, Jobs, NotFound
 from kinowatt.serve.orders import Order
 from kinowatt.serve.store import Store, new_id
-from kinowatt.serve.tables import CANCEL, PAUSE, Video
+from kinowatt.serve.tables import CANCEL, PAUSE, Table, Video
 from postgres import Cluster
 
 ME = "me"
@@ -44,6 +46,13 @@ def job(jobs: Jobs, owner: str = ME, **fields: object) -> str:
     video = {"id": new_id("video"), "owner": owner, "created_at": now, "position": now, "model": "spark", "prompt": "a ball"}
     video |= {"size": "64x64", "seconds": 1.0, "order": Order("spark", "a ball").to_json()}
     return jobs.add(Video(**{**video, **fields})).id
+
+
+def test_the_migrations_make_the_tables(database: Database) -> None:
+    with database.engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Table.metadata)
+    assert differences == []
+    database.migrate()  # a second time finds nothing to do
 
 
 def test_first_in_first_out_unless_more_urgent(jobs: Jobs) -> None:

@@ -48,6 +48,7 @@ class VideoAnswer(BaseModel):
     mode: str
     paused: bool
     priority: int
+    position: float
     phase: str
     done: int
     of: int
@@ -59,6 +60,8 @@ class VideoAnswer(BaseModel):
     light: str | None
     mood: str | None
     budget_wh: float | None
+    strength: float | None
+    anchors: list[dict[str, Any]]
     sources: list[str]
     energy: dict[str, Any] | None
     predicted: dict[str, Any] | None
