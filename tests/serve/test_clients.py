@@ -139,6 +139,8 @@ def test_a_failed_video_is_an_answer(client: openai.OpenAI, server: Server, phot
     assert failed.status == "failed"
     assert failed.error is not None
     assert failed.error.code == "invalid_reference"
+    assert failed.error.message.startswith("a reference of this job is damaged")
+    assert str(server.data) not in failed.error.message
     assert make(client).status == "completed", "the queue goes on"
 
 

@@ -16,6 +16,7 @@ from serving import Server
 CHROMIUM = shutil.which("chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 DROP = """([box, data, name]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
   const transfer = new DataTransfer();
@@ -107,7 +108,13 @@ def test_a_day_in_the_studio(page: Page, server: Server, photo: Path) -> None:
     expect(page.locator("#label .wh")).to_contain_text("Wh")
 
 
-def test_it_speaks_chinese_and_works_by_keyboard(page: Page) -> None:
+def test_it_speaks_chinese_and_works_by_keyboard(page: Page, server: Server) -> None:
+    kept = server.post("/v1/files", data={"purpose": "vision"}, files={"file": ("x.png", PIXEL)}).json()["id"]
+    (server.data / "files" / kept).unlink()
+    body = {"prompt": "w" * 300, "size": "64x64", "seconds": "0.5", "anchors": [{"file_id": kept}]}
+    assert server.post("/v1/videos", json=body).status_code == 400  # the file is gone before the job is taken
+    long = server.post("/v1/videos", json={**body, "anchors": []}).json()["id"]
+    server.wait(long)
     page.click("#language")
     expect(page.locator("html")).to_have_attribute("lang", "zh-Hant")
     page.fill("#prompt", "一個紅球在草地上")

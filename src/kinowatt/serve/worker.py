@@ -232,7 +232,10 @@ class Job:
         path = self.worker.store.file(source.id)
         if not path.exists():
             raise MediaError("a reference of this job was deleted before the job began")
-        return read_image(path) if references.look(path).is_image else read_video(path)
+        try:
+            return read_image(path) if references.look(path).is_image else read_video(path)
+        except MediaError as error:  # its path is nobody's business but ours
+            raise MediaError(str(error).replace(str(path), "a reference of this job")) from error
 
     def _parent(self, id: str) -> Video:
         with self.worker.database.read() as session:
