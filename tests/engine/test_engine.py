@@ -11,6 +11,7 @@ import torch
 from kinowatt.clip import Clip
 from kinowatt.energy.meter import Meter
 from kinowatt.engine import conditioning, engine
+from kinowatt.engine.bridge import bridge
 from kinowatt.engine.engine import Engine
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.shot import END, OUTSIDE, START, Anchor, Shot, connect, extend, loop, remix
@@ -79,6 +80,12 @@ def test_large_sizes_are_enlarged_and_given_frames_stay_sharp(camera: Engine) ->
     assert take.latents_1CFHW.shape[3:] == (8, 14)  # 206x124 in a canvas of 224x128: at most 160*160 pixels of its aspect
     with pytest.raises(ShotError, match="too narrow"):
         camera.plan(shot(size=(4000, 16)))
+
+
+def test_a_whole_minute_can_be_planned(camera: Engine) -> None:
+    assert camera.plan(shot(seconds=60.0)).frames == 961
+    longer = bridge(shot(seconds=60.0), [footage(33)], "forward", camera.model.spec)
+    assert camera.plan(longer.shot).frames == 961
 
 
 def test_a_broken_off_take_ends_as_the_whole_one(camera: Engine) -> None:

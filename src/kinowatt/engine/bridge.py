@@ -13,7 +13,7 @@ from kinowatt.clip import Clip, join
 from kinowatt.engine.plan import fill
 from kinowatt.media.image import fit
 from kinowatt.models.specs import ModelSpec
-from kinowatt.shot import OVERLAP_FRAMES, Anchor, Shot, connect, extend, loop
+from kinowatt.shot import MAX_SECONDS, OVERLAP_FRAMES, Anchor, Shot, connect, extend, loop
 
 Way = Literal["forward", "backward", "loop", "connect"]
 
@@ -61,7 +61,7 @@ def bridge(shot: Shot, clips: list[Clip], way: Way, spec: ModelSpec, latents_CFH
     seams = 2 if way in ("connect", "loop") else 1
     overlap_s = seams * OVERLAP_FRAMES / spec.fps
     new_s = spec.seconds - overlap_s if shot.seconds is None else shot.seconds
-    shot = replace(shot, seconds=new_s + overlap_s)
+    shot = replace(shot, seconds=min(new_s + overlap_s, MAX_SECONDS))
     width, height = fill(replace(shot, anchors=(Anchor(clips[0]),)), spec).shot.size or spec.size
     shot = replace(shot, size=(width, height))
     fitted = [fit(clip, width, height, spec.fps)[0] for clip in clips]

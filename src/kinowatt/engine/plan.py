@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from kinowatt import language
 from kinowatt.errors import ShotError
 from kinowatt.models.specs import ModelSpec
-from kinowatt.shot import OUTSIDE, Shot
+from kinowatt.shot import MAX_SECONDS, OUTSIDE, Shot
 
 MAX_FRAMES = 961  # one minute at 16 fps
 SMALLEST = 16  # pixels of a side
@@ -62,7 +62,7 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
     extra = language.controls(**vars(camera), light=shot.light, mood=shot.mood)
     steps = spec.steps if shot.steps is None else shot.steps
     guidance = spec.guidance if shot.guidance is None else shot.guidance
-    filled = replace(shot, size=(width, height), seconds=frames / spec.fps, steps=steps, guidance=guidance)
+    filled = replace(shot, size=(width, height), seconds=min(frames / spec.fps, MAX_SECONDS), steps=steps, guidance=guidance)
     plan = Plan(filled, frames, width, height, *inner, canvas[0], canvas[1], language.merge(reading, extra), reading)
     return replace(plan, warnings=_warnings(plan, spec))
 
