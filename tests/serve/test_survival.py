@@ -51,8 +51,10 @@ def test_a_server_ends_its_worker_and_leaves_the_job_to_the_next(small_model: Pa
         time.sleep(0.1)
     assert not _workers_of(tmp_path), "a worker without its server ends"
     second = start_server(small_model, tmp_path)
-    assert second.wait(id, 90)["status"] == "completed"
-    stop_server(second)
+    try:
+        assert second.wait(id, 90)["status"] == "completed"
+    finally:
+        stop_server(second)
 
 
 def _workers_of(data: Path) -> list[str]:
