@@ -161,7 +161,7 @@ def test_content(shop: Shop) -> None:
 
 
 def test_events(server: Server) -> None:
-    id = server.post("/v1/videos", json={"prompt": "a red ball", "size": "128x128", "seconds": "2", "steps": 40}).json()["id"]
+    id = server.post("/v1/videos", json={"prompt": "a red ball", "size": "128x128", "seconds": "2", "steps": 300}).json()["id"]
     seen: list[dict[str, Any]] = []
     with httpx.stream("GET", f"{server.url}/v1/videos/{id}/events", timeout=60.0) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
@@ -270,3 +270,14 @@ def test_lexicon_and_health_and_metrics(shop: Shop) -> None:
     page = shop.client.get("/")
     assert page.status_code == 200
     assert "default-src 'self'" in page.headers["content-security-policy"]
+
+
+def test_bytes_of_deleted_files_go_a_round_later(shop: Shop, photo: Path) -> None:
+    id = shop.client.post("/v1/files", data={"purpose": "vision"}, files={"file": photo.read_bytes()}).json()["id"]
+    assert shop.client.delete(f"/v1/files/{id}").json()["deleted"]
+    assert shop.client.get(f"/v1/files/{id}").status_code == 404
+    path = shop.office.store.file(id)
+    shop.office.files.sweep()
+    assert path.exists()
+    shop.office.files.sweep()
+    assert not path.exists()

@@ -210,7 +210,7 @@ def test_idempotency(jobs: Jobs) -> None:
     assert len(set(made)) == 1
 
 
-def test_the_sweep_takes_what_has_expired(jobs: Jobs) -> None:
+def test_the_sweep_takes_what_has_expired(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     id, kept = job(jobs), job(jobs)
     claims = Claims(jobs.database, "w", keep_s=0.0)
     claim = claims.take()
@@ -218,6 +218,9 @@ def test_the_sweep_takes_what_has_expired(jobs: Jobs) -> None:
     folder = jobs.store.video(id)
     folder.mkdir()
     claims.finish(claim, "out", {"total_Wh": 0.1}, {})
+    assert jobs.sweep() == []
+    assert folder.exists(), "someone may be reading it still"
+    monkeypatch.setattr("kinowatt.serve.jobs.GRACE_S", -1.0)
     assert jobs.sweep() == [set()]
     assert not folder.exists()
     with pytest.raises(NotFound):

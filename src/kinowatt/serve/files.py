@@ -25,6 +25,7 @@ class Files:
 
     def __init__(self, database: Database, store: Store, *, allow_private_urls: bool = False) -> None:
         self.database, self.store, self.allow_private_urls = database, store, allow_private_urls
+        self._going: set[str] = set()
 
     def upload(self, owner: str, upload: Any, purpose: str, *, internal: bool = False, name: str = "the file") -> tuple[File, Looked]:
         """Keep an UploadFile. MediaError if it is too large, or neither an image nor a video."""
@@ -91,13 +92,21 @@ class Files:
             return page(session, File, query, after=after, limit=limit, descending=descending)
 
     def delete(self, owner: str, id: str) -> None:
-        """Forget a file."""
+        """Forget a file; the sweep removes its bytes."""
         with self.database.write() as session:
             row = session.scalar(select(File).where(File.id == id, File.owner == owner, File.deleted.is_(False)))
             if row is None:
                 raise NotFound(f"there is no file {id[:80]!r}")
             row.deleted = True
-        self.store.file(id).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove the bytes of deleted files, one round later than they were first seen to be deleted: someone may be reading them."""
+        names = {path.name for path in (self.store.data / "files").iterdir()}
+        with self.database.read() as session:
+            deleted = {id for id in session.scalars(select(File.id).where(File.deleted.is_(True))) if id in names}
+        for id in deleted & self._going:
+            self.store.file(id).unlink(missing_ok=True)
+        self._going = deleted
 
     def forget(self, ids: Iterable[str]) -> None:
         """Remove references that belonged to a request which is gone; uploaded files stay."""

@@ -19,6 +19,7 @@ from kinowatt.serve.tables import CANCEL, COMPLETED, FAILED, IN_PROGRESS, PAUSE,
 from kinowatt.serve.webhooks import announce
 
 CANCELLED = "cancelled"
+GRACE_S = 10.0  # between the end of a video and the removal of its files: an answer that has begun is finished
 
 
 class NotFound(InputError):
@@ -110,7 +111,7 @@ class Jobs:
             return video
 
     def delete(self, owner: str, id: str) -> None:
-        """Forget a video. A running one stops at its next step, and its worker or the sweep removes what it left."""
+        """Forget a video. A running one stops at its next step; the sweep removes the files, a little later."""
         with self.database.write() as session:
             video = _mine(session, owner, id, lock=True)
             video.deleted, video.completed_at = True, time.time()
@@ -118,9 +119,6 @@ class Jobs:
                 video.control = CANCEL
             elif video.status == QUEUED:
                 video.status, video.error_code, video.error_message = FAILED, CANCELLED, "the video was deleted"
-            running = video.status == IN_PROGRESS
-        if not running:
-            self.store.forget_video(id)
 
     def pause(self, owner: str, id: str) -> Video:
         """Hold a job back; a running one keeps the steps it has done."""
@@ -187,9 +185,8 @@ class Jobs:
         with self.database.write() as session:
             for video in session.scalars(select(Video).where(Video.expires_at < now, Video.deleted.is_(False))):
                 video.deleted = True
-            gone = session.execute(
-                select(Video.id, Video.order).where(Video.deleted.is_(True), Video.status != IN_PROGRESS, Video.swept.is_(False))
-            ).all()
+            left = and_(Video.deleted.is_(True), Video.status != IN_PROGRESS, Video.swept.is_(False))
+            gone = session.execute(select(Video.id, Video.order).where(left, Video.completed_at < now - GRACE_S)).all()
         for id, _ in gone:
             self.store.forget_video(id)
         with self.database.write() as session:

@@ -90,6 +90,7 @@ class Supervisor:
     def _sweep(self) -> None:
         for order in self.jobs.sweep():
             self.files.forget(order)
+        self.files.sweep()
 
     def _keep_worker(self, number: int) -> None:
         """Run a worker, and another one when it has died; its job goes back into the queue at once."""
