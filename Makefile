@@ -7,7 +7,7 @@ PROMPT ?= a drone shot of wind turbines at dusk, lonely
 OUT ?= out.mp4
 TORCH = torch==2.13.0
 BIN = $(VENV)/bin
-SYSTEM_PACKAGES = libegl1 libegl-mesa0 libgl1-mesa-dri ffmpeg chromium fonts-noto-cjk chromium postgresql
+SYSTEM_PACKAGES = libegl1 libegl-mesa0 libgl1-mesa-dri ffmpeg chromium fonts-noto-cjk postgresql
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from kinowatt.engine.engine import Engine, Progress
+from kinowatt.errors import OutputError
 from kinowatt.media.provenance import read_label
 from kinowatt.media.video import read_video
 from kinowatt.serve import worker as workers
@@ -162,6 +163,7 @@ def test_pause_keeps_the_steps(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> N
     [
         (MemoryError(), "out_of_memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (PermissionError(errno.EACCES, "Permission denied"), "storage_error"),
         (RuntimeError("a bug"), "server_error"),
     ],
 )
@@ -170,15 +172,18 @@ def test_bad_luck_is_one_jobs_own(shop: Shop, monkeypatch: pytest.MonkeyPatch, e
     write = workers.write_joined
 
     def failing(path: Path, *given: Any) -> None:
-        if str(unlucky) in str(path):
-            raise error
-        write(path, *given)
+        if str(unlucky) not in str(path):
+            return write(path, *given)
+        if isinstance(error, OSError):  # as the writers of media say it
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+        raise error
 
     monkeypatch.setattr(workers, "write_joined", failing)
     assert shop.work() == 2
     video = shop.video(unlucky)
     assert video["status"] == "failed"
     assert video["error"]["code"] == code  # type: ignore[index]
+    assert str(shop.office.store.data) not in video["error"]["message"]  # type: ignore[index]
     assert video["energy"]["wall_s"] > 0, "what it cost is still said"  # type: ignore[index]
     assert shop.video(lucky)["status"] == "completed"
 
@@ -221,6 +226,11 @@ def test_extension_goes_on_in_latent_space(shop: Shop, monkeypatch: pytest.Monke
     whole = weights.load(output(shop, longer["id"], LATENTS))[0]["latents"]
     np.testing.assert_array_equal(whole[:, :3], weights.load(output(shop, parent, LATENTS))[0]["latents"])
     assert whole.shape[1] == 5
+    assert not any("encoded anew" in w for w in shop.video(longer["id"])["warnings"])  # type: ignore[union-attr, attr-defined]
+    output(shop, parent, LATENTS).unlink()
+    again = shop.client.post("/v1/videos/extensions", json=body).json()["id"]
+    shop.work()
+    assert any("encoded anew" in w for w in shop.video(again)["warnings"]), "what is not in latent space is said"  # type: ignore[attr-defined]
     old = read_video(output(shop, parent)).frames_TCHW
     np.testing.assert_array_equal(clip.frames_TCHW[:9], old)  # compressed once, however often it is extended
 

@@ -9,7 +9,6 @@ there; and what it writes after its claim has ended changes nothing.
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import signal
@@ -31,7 +30,7 @@ from kinowatt.energy.meter import Meter
 from kinowatt.engine import engine as engines
 from kinowatt.engine.bridge import Bridge, bridge
 from kinowatt.engine.engine import Engine, Progress, State, Take
-from kinowatt.errors import DeviceError, KinowattError, MediaError, OutputError
+from kinowatt.errors import DeviceError, KinowattError, MediaError
 from kinowatt.media.image import read_image
 from kinowatt.media.provenance import stamp
 from kinowatt.media.video import read_video, write_joined
@@ -43,6 +42,7 @@ from kinowatt.serve.database import Database
 from kinowatt.serve.jobs import CANCELLED
 from kinowatt.serve.orders import BRIDGES, SOFT, Order, Source
 from kinowatt.serve.pictures import spritesheet, thumbnail
+from kinowatt.serve.reasons import DiskFull, reason
 from kinowatt.serve.store import LATENTS, SPRITESHEET, THUMBNAIL, VIDEO, Store
 from kinowatt.serve.tables import CANCEL, COMPLETED, PAUSE, Video
 from kinowatt.shot import Shot
@@ -177,7 +177,9 @@ class Job:
 
     def _failed(self, error: Exception) -> None:
         code, message = reason(error)
-        log.error("job failed", extra={"job": self.claim.id, "code": code}, exc_info=error if code == "server_error" else None)
+        log.error(
+            "job failed", extra={"job": self.claim.id, "code": code}, exc_info=error if code in ("server_error", "storage_error") else None
+        )
         if isinstance(error, (DeviceError, MemoryError)):
             self.worker.forget_engine()
         (self.folder / "state.safetensors").unlink(missing_ok=True)
@@ -186,7 +188,7 @@ class Job:
 
     def _make(self) -> None:
         if self.worker.store.free_bytes() < LEAST_FREE_BYTES:
-            raise OutputError(f"the server's disk is full: less than {LEAST_FREE_BYTES // 2**20} MiB are free")
+            raise DiskFull
         self.folder.mkdir(parents=True, exist_ok=True)
         engine = self.worker.engine(self.order.model)
         self._weights = engine.model.sha256
@@ -278,7 +280,10 @@ class Job:
         weights.save(path, {"latents": torch.from_numpy(latents).half()}, {})
 
     def _warnings(self, take: Take) -> list[str]:
-        return list(dict.fromkeys([*self.order.notes, *take.warnings]))
+        said = list(take.warnings)
+        if self.order.mode == "forward" and not any(a.latents_CFHW is not None for a in take.shot.anchors):
+            said.append("no latents of this clip's end are kept, or other weights made them: it goes on from its pixels, encoded anew")
+        return said
 
     def _bill(self, now: EnergyBill) -> EnergyBill:
         """With what earlier attempts have used: a job's bill is what it cost, not what it would have."""
@@ -344,19 +349,6 @@ class Job:
         )
         for name in ("state.safetensors", "preview.webp"):
             (self.folder / name).unlink(missing_ok=True)
-
-
-def reason(error: BaseException) -> tuple[str, str]:
-    """The code and sentence that a failed job shows."""
-    if isinstance(error, (DeviceError, MemoryError)):
-        return "out_of_memory", str(error) or "the server ran out of memory; ask for a smaller size or fewer seconds"
-    if isinstance(error, OutputError) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
-        return "disk_full" if "full" in str(error) or isinstance(error, OSError) else "storage_error", str(error)
-    if isinstance(error, MediaError):
-        return "invalid_reference", str(error)
-    if isinstance(error, KinowattError):
-        return "invalid_request", str(error)
-    return "server_error", f"a fault of the server's ({type(error).__name__}); its log says more"
 
 
 def main() -> None:
