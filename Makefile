@@ -38,7 +38,7 @@ $(VENV)/bin/python:
 # torch first and by itself: what depends on it must not pull another build.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q "$(TORCH)"
-	$(BIN)/python -m pip install -q -e ".[cpu,serve]"
+	$(BIN)/python -m pip install -q -e ".[cpu,serve,plots]"
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed | $(VENV)/bin/python

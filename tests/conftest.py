@@ -26,6 +26,16 @@ class Ran(NamedTuple):
     err: str
 
 
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ledger and a certificate of this test alone; and nothing of the developer's choice of electricity."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("KINOWATT_HOME", str(folder))
+    for name in ("ZONE", "PUE", "INTENSITY_CSV", "ELECTRICITY_MAPS_TOKEN", "EMBODIED_KG", "LIFETIME_YEARS", "CPU_W_PER_CORE", "HOST_W"):
+        monkeypatch.delenv(f"KINOWATT_{name}", raising=False)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random codec and denoiser: everything works, nothing looks like anything."""

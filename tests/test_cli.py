@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kinowatt import cli
 from kinowatt.clip import Clip
 from kinowatt.media import provenance, video
 
@@ -173,7 +172,7 @@ def assert_one_sentence(ran: Ran, folder: Path, *words: str) -> None:
         (("a ball", "--guidance", "-1"), "guidance"),
         (("a ball", "--seed", "-1"), "seed"),
         (("a ball", "--camera", "teleport"), "teleport"),
-        (("a ball", "--zone", "Atlantis"), "ATLANTIS"),
+        (("a ball", "--zone", "Atlantis"), "Atlantis"),
         (("a ball", "--model", "sora-9"), "sora-9"),
         (("a ball", "--device", "tpu"), "tpu"),
         (("a ball", "--runtime", "abacus"), "abacus"),
@@ -243,7 +242,7 @@ def test_a_fault_of_ours_is_exit_code_1(kinowatt: Run, small_model: Path, tmp_pa
     def fail(*words: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(cli, "write_joined", fail)
+    monkeypatch.setattr("kinowatt.cli.take.write_labelled", fail)
     ran = kinowatt("generate", "a ball", "-o", tmp_path / "a.mp4", "--model", small_model, "--seconds", "0.2", *QUICK)
     assert ran.code == 1
     assert "fault of ours" in ran.err

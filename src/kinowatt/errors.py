@@ -4,6 +4,7 @@ KinowattError                 base of all
     InputError                the user's request or file: exit code 2
         PromptError           empty or too long
         ShotError             size, seconds, steps, anchors that do not fit
+            BudgetError       nothing fits the energy or carbon that may be spent
         MediaError            a file that is not readable as an image or a video
         OutputError           a place that cannot be written
         WeightsError          missing, damaged or foreign weights
@@ -30,6 +31,10 @@ class PromptError(InputError):
 
 class ShotError(InputError):
     """Size, duration, steps, anchors or camera do not fit the model."""
+
+
+class BudgetError(ShotError):
+    """The energy or carbon budget is too small, or was about to be exceeded."""
 
 
 class MediaError(InputError):

@@ -62,6 +62,25 @@ class Camera:
     angle: str | None = None
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What a take may cost in all: watt-hours, grams of CO2 equivalent (operational), or both; then the tighter one counts."""
+
+    Wh: float | None = None
+    gCO2e: float | None = None
+
+    def __post_init__(self) -> None:
+        for value, unit in ((self.Wh, "Wh"), (self.gCO2e, "g CO2e")):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ShotError(f"a budget of {value:g} {unit} buys nothing; give a positive number")
+
+    def joules(self, gCO2e_per_kWh: float, pue: float = 1.0) -> float | None:
+        """The joules of devices that it stands for at a carbon intensity; None if it is empty."""
+        grams = None if self.gCO2e is None or gCO2e_per_kWh <= 0 else self.gCO2e / gCO2e_per_kWh / pue * 3.6e6
+        known = [v for v in (None if self.Wh is None else self.Wh * 3600.0, grams) if v is not None]
+        return min(known, default=None)
+
+
 @dataclass(frozen=True, eq=False)
 class Shot:
     """One take to be made. Sizes in pixels, durations in seconds; None means the model's own default."""
@@ -73,11 +92,13 @@ class Shot:
     seed: int = field(default_factory=lambda: random.SystemRandom().randrange(2**31))
     steps: int | None = None
     guidance: float | None = None
+    cache: int | None = None  # the guidance term is computed at every so manieth step and kept in between
     model: str = "spark"
     anchors: tuple[Anchor, ...] = ()
     camera: Camera = Camera()
     light: str | None = None  # time of day
     mood: str | None = None
+    budget: Budget = Budget()
 
     def __post_init__(self) -> None:
         if not self.prompt.strip():
@@ -94,6 +115,8 @@ class Shot:
             raise ShotError(f"{self.steps} steps cannot be taken; ask for 1 to 1000")
         if self.guidance is not None and not (0 <= self.guidance <= 50):
             raise ShotError(f"guidance {self.guidance:g} is out of range; 0 to 50")
+        if self.cache is not None and not 1 <= self.cache <= 100:
+            raise ShotError(f"a guidance term kept for {self.cache} steps is out of range; 1 (computed each time) to 100")
         if not 0 <= self.seed < 2**63:
             raise ShotError(f"seed {self.seed} is out of range; 0 to {2**63 - 1}")
 

@@ -107,10 +107,50 @@ def test_guidance_is_linear_and_skipped_at_one() -> None:
 
     x, level = torch.zeros(1, 1, 2, 1, 1), torch.ones(1, 2)
     cond = Conditioning(torch.full((1, 1, 1), 3.0), torch.ones(1, 1, 1), x, level)
-    assert sample.guided_velocity(FromText(), x, level, cond, 2.0).unique().tolist() == [5.0]
+    assert sample.Guided(FromText(), cond, 2.0)(x, level, 0).unique().tolist() == [5.0]
     assert FromText.calls == 2
-    assert sample.guided_velocity(FromText(), x, level, cond, 1.0).unique().tolist() == [3.0]
+    assert sample.Guided(FromText(), cond, 1.0)(x, level, 0).unique().tolist() == [3.0]
     assert FromText.calls == 3
+    kept = sample.Guided(FromText(), cond, 2.0, every=3)
+    assert [kept(x, level, step).unique().tolist() for step in range(4)] == [[5.0]] * 4, (
+        "the term does not change, so keeping it changes nothing"
+    )
+    assert FromText.calls == 3 + 2 + 1 + 1 + 2
+
+
+def test_a_schedule_that_is_planned_anew_ends_clean() -> None:
+    rows = noise.schedule(20, 3, shift=2.0)
+    assert torch.allclose(noise.replanned(rows, 5, 15, shift=2.0), rows, atol=1e-6), "as many steps as before: the same ones"
+    fewer = noise.replanned(rows, 5, 4, shift=2.0)
+    assert len(fewer) == 5 + 4 + 1
+    assert torch.equal(fewer[:6], rows[:6])
+    assert torch.all(fewer[-1] == 0)
+    assert torch.all(fewer[1:] < fewer[:-1])
+    lagged = noise.replanned(noise.schedule(10, 3, lag=1.0), 5, 3)
+    assert torch.equal(lagged[5], noise.schedule(10, 3, lag=1.0)[5])
+    assert torch.all(lagged[-1] == 0)
+
+
+def test_denoising_follows_a_plan_that_changes() -> None:
+    taken = []
+
+    class Constant:
+        def __call__(self, x: torch.Tensor, level: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+            taken.append(float(level[0, 0]))
+            return torch.ones_like(x)
+
+    def replan(done: int, rows: torch.Tensor) -> torch.Tensor:
+        return noise.replanned(rows, done, 2) if done == 3 else rows
+
+    start = torch.full((1, 1, 2, 1, 1), 1.0)
+    cond = Conditioning(torch.zeros(1, 0, 1), torch.zeros(1, 0, 1), torch.zeros_like(start), torch.ones(1, 2))
+    seen: list[tuple[int, int]] = []
+    end = sample.denoise(
+        Constant(), cond, start, noise.schedule(10, 2), replan=replan, on_step=lambda done, of, *_: seen.append((done, of))
+    )
+    assert float(end.abs().max()) == pytest.approx(0.0, abs=1e-6), "a straight way ends at the same place, however it is divided"
+    assert len(taken) == 5
+    assert seen[-1] == (5, 5)
 
 
 def test_schedules() -> None:

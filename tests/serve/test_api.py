@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from sqlalchemy import update
 
 from kinowatt.serve import auth, webhooks
 from kinowatt.serve.body import BadRequest, nest
-from kinowatt.serve.tables import Delivery
+from kinowatt.serve.tables import Delivery, Video
 from serving import FAST, Server, Shop
 
 FORM = {k: str(v) for k, v in FAST.items()}
@@ -281,3 +283,58 @@ def test_bytes_of_deleted_files_go_a_round_later(shop: Shop, photo: Path) -> Non
     assert path.exists()
     shop.office.files.sweep()
     assert not path.exists()
+
+
+def hourly(path: Path, begin_s: float, values: list[int]) -> str:
+    """A CSV of carbon intensities, hour by hour."""
+    rows = [f"{time.strftime('%Y-%m-%dT%H:00:00Z', time.gmtime(begin_s + 3600 * i))},{value}" for i, value in enumerate(values)]
+    path.write_text("\n".join(["datetime,gCO2e_per_kWh", *rows]) + "\n")
+    return str(path)
+
+
+def test_a_deadline_finds_the_greenest_hour(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hour = time.time() // 3600 * 3600
+    monkeypatch.setenv("KINOWATT_INTENSITY_CSV", hourly(tmp_path / "grid.csv", hour, [500, 400, 90, 300, 50, 600]))
+    video = shop.create(deadline=hour + 4 * 3600)
+    assert hour + 2 * 3600 <= video["not_before"] < hour + 3 * 3600  # type: ignore[operator]
+    assert any("greenest" in w and "90 g" in w for w in video["warnings"])  # type: ignore[union-attr]
+    assert shop.work() == 0
+    late = shop.client.post("/v1/videos", json={"prompt": "a ball", **FAST, "deadline": time.time() - 5})
+    assert late.status_code == 400
+    assert late.json()["error"]["param"] in ("deadline", None)
+    shop.create()
+    assert shop.work() == 1
+    done = next(v for v in shop.client.get("/v1/videos").json()["data"] if v["status"] == "completed")
+    assert done["energy"]["intensity_gCO2e_per_kWh"] == 500
+    assert "grid.csv" in done["energy"]["intensity_source"]
+
+
+def test_without_hours_a_deadline_changes_nothing_and_says_so(shop: Shop) -> None:
+    video = shop.create(deadline=time.time() + 9e4)
+    assert video["not_before"] is None
+    assert any("annual mean" in w for w in video["warnings"])  # type: ignore[union-attr]
+    assert shop.work() == 1
+
+
+def test_the_carbon_of_a_day(shop: Shop) -> None:
+    key = auth.create(shop.office.database, "green", gco2e_per_day=1e-9)
+    me = {"Authorization": f"Bearer {key}"}
+    assert shop.client.post("/v1/videos", json={"prompt": "a ball", **FAST}, headers=me).status_code == 200
+    shop.work()
+    refused = shop.client.post("/v1/videos", json={"prompt": "a ball", **FAST}, headers=me)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert "g CO2e a day" in refused.json()["error"]["message"]
+
+
+def test_a_job_waits_until_its_hour(shop: Shop) -> None:
+    """A job that waits for greener electricity is not taken before then, and holds nobody up."""
+    later, now = shop.create()["id"], shop.create()["id"]
+    with shop.office.database.write() as session:
+        session.execute(update(Video).where(Video.id == later).values(not_before=time.time() + 3600))
+    assert shop.work() == 1
+    assert shop.video(now)["status"] == "completed"
+    assert shop.video(later)["status"] == "queued"
+    with shop.office.database.write() as session:
+        session.execute(update(Video).where(Video.id == later).values(not_before=time.time() - 1))
+    assert shop.work() == 1
+    assert shop.video(later)["status"] == "completed"

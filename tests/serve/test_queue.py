@@ -92,13 +92,13 @@ def test_a_worker_given_up_for_dead_changes_nothing(jobs: Jobs) -> None:
     for late in (
         lambda: slow.hold(old),
         lambda: slow.step(old, "denoise", 1, 2, None),
-        lambda: slow.finish(old, "x", {"total_Wh": 1.0}, {}),
+        lambda: slow.finish(old, "x", {"total_Wh": 1.0, "carbon_gCO2e": 2.0}, {}),
         lambda: slow.fail(old, "x", "y"),
         lambda: slow.put_back(old),
     ):
         with pytest.raises(Lost):
             late()
-    quick.finish(new, "out", {"total_Wh": 0.5}, {})
+    quick.finish(new, "out", {"total_Wh": 0.5, "carbon_gCO2e": 2.0}, {})
     video = jobs.get(ME, id)
     assert (video.status, video.output, video.energy_Wh, video.claim) == ("completed", "out", 0.5, None)
 
@@ -123,7 +123,7 @@ def test_what_kills_every_worker_is_given_up(jobs: Jobs) -> None:
         recover(jobs.database, "w")
     claim = claims.take()
     assert claim
-    claims.step(claim, "denoise", 1, 9, {"total_Wh": 0.1}, saved=True)  # it gets further: the count begins anew
+    claims.step(claim, "denoise", 1, 9, {"total_Wh": 0.1, "carbon_gCO2e": 2.0}, saved=True)  # it gets further: the count begins anew
     recover(jobs.database, "w")
     for _ in range(MAX_ATTEMPTS):
         assert jobs.get(ME, id).status == "queued"
@@ -217,7 +217,7 @@ def test_the_sweep_takes_what_has_expired(jobs: Jobs, monkeypatch: pytest.Monkey
     assert claim
     folder = jobs.store.video(id)
     folder.mkdir()
-    claims.finish(claim, "out", {"total_Wh": 0.1}, {})
+    claims.finish(claim, "out", {"total_Wh": 0.1, "carbon_gCO2e": 2.0}, {})
     assert jobs.sweep() == []
     assert folder.exists(), "someone may be reading it still"
     monkeypatch.setattr("kinowatt.serve.jobs.GRACE_S", -1.0)
@@ -227,4 +227,4 @@ def test_the_sweep_takes_what_has_expired(jobs: Jobs, monkeypatch: pytest.Monkey
         jobs.get(ME, id)
     assert jobs.get(ME, kept).status == "queued"
     assert jobs.sweep() == []
-    assert jobs.spent_today_Wh(ME) == pytest.approx(0.1)
+    assert jobs.spent_today(ME) == pytest.approx((0.1, 2.0))

@@ -60,7 +60,7 @@ def test_a_run_learns_and_leaves_a_receipt(tmp_path: Path) -> None:
     assert receipt["held_out"]["slope"] == pytest.approx(3.0, abs=0.1)
     assert receipt["clips"] == receipt["steps"] * 8
     assert receipt["total_J"] > 0
-    assert receipt["energy"]["modelled_J"] > 0
+    assert receipt["energy"]["cpu_modelled_J"] > 0
     assert receipt["energy"]["gpu_J"] is None
     (written,) = (tmp_path / "receipts").glob("*-line.json")
     assert json.loads(written.read_text()) == receipt

@@ -37,6 +37,10 @@ class Bridge:
         """Frames at its end that were given."""
         return 0 if self.way == "forward" else min(OVERLAP_FRAMES, self.clips[-1].frames)
 
+    def new_frames(self, made: Clip) -> int:
+        """How many frames of the made clip were not given: what its energy was spent on."""
+        return made.frames - self.head - self.tail
+
     def parts(self, made: Clip, files: Sequence[Path | None] = ()) -> list[Clip | Path]:
         """Given clips and what was made between, after or before them; a given clip that fits as it is stands for its file, if named."""
         given: list[Clip | Path] = list(self.clips)

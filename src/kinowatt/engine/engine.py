@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from kinowatt import language
 from kinowatt.clip import Clip
-from kinowatt.energy.bill import EnergyBill
+from kinowatt.energy.bill import LOAD, EnergyBill
+from kinowatt.energy.ledger import Ledger
 from kinowatt.energy.meter import Meter
-from kinowatt.engine import conditioning, noise, sample
+from kinowatt.energy.predict import Prediction
+from kinowatt.energy.processors import cpu_name
+from kinowatt.engine import conditioning, cost, noise, sample
+from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
 from kinowatt.engine.plan import Plan, fill
-from kinowatt.engine.runtime import Runtime, choose
+from kinowatt.engine.runtime import CONVERT_J, Runtime, choose
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.media.image import fit, fit_frame
 from kinowatt.models import model as models
@@ -26,10 +31,15 @@ from kinowatt.shot import OUTSIDE, Anchor, Shot, still
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A take between two steps: enough to go on later, on any machine, with the same shot. `latents_1CFHW` float32."""
+    """A take between two steps: enough to go on later, on any machine, with the same shot.
+
+    `latents_1CFHW` float32; `schedule_SF` the steps as they were planned then; `means` what a budget had decided for the shot.
+    """
 
     done: int
     latents_1CFHW: np.ndarray
+    schedule_SF: np.ndarray
+    means: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +75,14 @@ class Engine:
     def __init__(self, model: models.Model, device: torch.device, runtime: str = "auto") -> None:
         self.model, self.device = model, device
         self.runtime: Runtime = choose(runtime, model, device)
+        self.anatomy = cost.of(model.spec)
+        self.place = cost.Place(_device_name(device), self.runtime.name, device.type == "cuda")
         assert model.spec.grid == model.codec.stride[1] * model.dit.config.patch[1]
+
+    def predict(self, plan: Plan) -> Prediction | None:
+        """Energy and time of a plan here, without loading, from this machine's ledger; None where nothing is known yet."""
+        past = Ledger().past(self.model.spec.name, self.place.device, self.place.runtime)
+        return cost.predicted(cost.work(plan, self.anatomy), self.anatomy, self.place, past)
 
     def plan(self, shot: Shot) -> Plan:
         """What `generate` would compute, without computing it."""
@@ -75,11 +92,12 @@ class Engine:
         self, shot: Shot, on_step: Callable[[Progress], None] | None = None, meter: Meter | None = None, resume: State | None = None
     ) -> Take:
         """Make one take, or finish one from its saved state. ShotError if it cannot be made; DeviceError if the device fails."""
-        plan = self.plan(shot)
         meter = meter or Meter()
         try:
             with meter:
-                frames_TCHW, notes, latents = self._shoot(plan, meter, on_step or (lambda progress: None), resume)
+                shot, pace, said = self._budgeted(shot, meter, resume)
+                plan = self.plan(shot)
+                frames_TCHW, notes, latents = self._shoot(plan, meter, on_step or (lambda progress: None), resume, pace)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise DeviceError(f"{plan.width}x{plan.height} with {plan.frames} frames does not fit into memory; ask for less") from error
         read = plan.reading
@@ -89,30 +107,81 @@ class Engine:
             plan.shot,
             self.model.sha256,
             self.runtime.name,
-            (*plan.warnings, *notes),
+            (*plan.warnings, *said, *notes),
             read.understood,
             read.not_understood,
             latents,
         )
 
+    def _budgeted(self, shot: Shot, meter: Meter, resume: State | None) -> tuple[Shot, Pace | None, tuple[str, ...]]:
+        """The shot with the means that fit its budget, and the pace that keeps to it. BudgetError if nothing fits."""
+        budget_J = shot.budget.joules(meter.intensity.gCO2e_per_kWh, meter.pue)
+        if resume is not None:
+            means = dict(resume.means)
+            wanted = replace(shot, **(means | {"size": tuple(means["size"])}))
+        if budget_J is None:
+            return (shot if resume is None else wanted), None, ()
+        spent_J, convert = meter.so_far().energy.total_J or 0.0, 0
+        if resume is None:
+            batches, shape, text = self._shapes(self.plan(shot))
+            convert = self.runtime.unprepared(shape, text, batches)
+            fit = fitted(shot, self.model.spec, budget_J, self.predict, spent_J + convert * CONVERT_J)
+            wanted, prediction, said = fit.shot, fit.prediction, fit.notes
+        else:
+            known = self.predict(self.plan(wanted))
+            if known is None:
+                return wanted, None, ()
+            prediction, said = known, ()
+        plan = self.plan(wanted)
+        assert plan.shot.steps is not None
+        rest_J, most = prediction.rest_Wh * 3600, most_steps(shot, frontier(self.model.spec.folder), self.model.spec.steps)
+        step_J = (prediction.Wh * 3600 - rest_J) / plan.shot.steps
+        pace = Pace(budget_J, rest_J, step_J, max(most, plan.shot.steps), lambda: meter.so_far().energy.total_J)
+        return wanted, pace, said
+
+    def _shapes(self, plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Batch sizes, latents (1, C, F, H, W) and text (L, D) of a plan, for the runtime to prepare for."""
+        codec, outside = self.model.codec, sum(a.at == OUTSIDE for a in plan.shot.anchors)
+        frames = (plan.frames - 1) // codec.stride[0] + 1 + outside
+        sides = (plan.canvas_height // codec.stride[1], plan.canvas_width // codec.stride[2])
+        batches = (1,) if plan.shot.guidance == 1.0 else (2,) if plan.shot.cache == 1 else (2, 1)
+        config = self.model.text.config
+        return batches, (1, self.model.dit.config.in_channels, frames, *sides), (config.tokens, config.width)
+
     def _shoot(
-        self, plan: Plan, meter: Meter, tell: Callable[[Progress], None], resume: State | None
+        self, plan: Plan, meter: Meter, tell: Callable[[Progress], None], resume: State | None, pace: Pace | None
     ) -> tuple[np.ndarray, list[str], np.ndarray]:
         shot = plan.shot
         assert shot.steps is not None
         assert shot.guidance is not None
+        assert shot.cache is not None
+        with meter.phase(LOAD):
+            batches, shape, text_shape = self._shapes(plan)
+            self.runtime.prepare(shape, text_shape, batches)
         with meter.phase("text"), torch.inference_mode():
             negative = language.read(shot.negative).tokens if shot.negative else ()
             text = self.model.text.encode([plan.tokens, negative])
         with meter.phase("encode"):
             anchors, notes = self._fit(plan)
             known = self._known(anchors, plan)
-        tell(Progress("denoise", resume.done if resume else 0, shot.steps, meter.so_far()))
+        rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift)
+        if resume is not None:
+            rows = torch.from_numpy(resume.schedule_SF)
+        tell(Progress("denoise", resume.done if resume else 0, len(rows) - 1, meter.so_far()))
         inside = known.ceiling_1F.shape[1] - known.outside
+        means = {"steps": shot.steps, "guidance": shot.guidance, "cache": shot.cache, "size": shot.size}
+
+        def replan(done: int, schedule_SF: torch.Tensor) -> torch.Tensor:
+            nonlocal rows
+            if pace is not None and (left := pace.left(done)) != len(schedule_SF) - 1 - done:
+                schedule_SF = noise.replanned(schedule_SF, done, left, shift=self.model.shift)
+            rows = schedule_SF
+            return rows
 
         def step(done: int, of: int, x: torch.Tensor, clean: torch.Tensor) -> None:
             look = functools.partial(self._look, clean[:, :, :inside], plan)
-            tell(Progress("denoise", done, of, meter.so_far(), State(done, x.cpu().numpy()), look))
+            state = State(done, x.cpu().numpy(), rows.cpu().numpy(), means)
+            tell(Progress("denoise", done, of, meter.so_far(), state, look))
 
         with meter.phase("denoise"):
             ceiling = known.ceiling_1F.to(self.device)
@@ -121,11 +190,15 @@ class Engine:
                 self.runtime.denoiser,
                 cond,
                 self._start(cond, shot, resume),
-                noise.schedule(shot.steps, ceiling.shape[1], shift=self.model.shift),
+                rows,
                 guidance=shot.guidance,
+                cache=shot.cache,
                 on_step=step,
+                replan=replan,
                 done=resume.done if resume else 0,
             )[:, :, :inside]
+        if len(rows) - 1 != shot.steps:
+            notes.append(f"{len(rows) - 1} steps were taken instead of {shot.steps}, to keep to the budget")
         with meter.phase("decode"):
             frames_TCHW = self._decode(latents, plan, anchors, lambda done: tell(Progress("decode", done, plan.frames, meter.so_far())))
             conditioning.paste_back(frames_TCHW, conditioning.placed(anchors, plan.frames, self.model.spec.fps))
@@ -157,7 +230,7 @@ class Engine:
         if resume is None:
             # Drawn on the CPU, so that a seed means the same picture on every device.
             return torch.randn(shape, generator=torch.Generator().manual_seed(shot.seed)).to(self.device)
-        if resume.latents_1CFHW.shape != shape or resume.done > (shot.steps or 0):
+        if resume.latents_1CFHW.shape != shape or resume.done > len(resume.schedule_SF) - 1:
             raise ShotError("the saved state belongs to another shot; begin anew")
         return torch.from_numpy(resume.latents_1CFHW).to(self.device)
 
@@ -207,6 +280,11 @@ def _on_canvas(clip: Clip, plan: Plan) -> Clip:
     more_h, more_w = plan.canvas_height - plan.inner_height, plan.canvas_width - plan.inner_width
     pads = ((0, 0), (0, 0), (more_h // 2, more_h - more_h // 2), (more_w // 2, more_w - more_w // 2))
     return replace(clip, frames_TCHW=np.pad(clip.frames_TCHW, pads, "edge"))
+
+
+def _device_name(device: torch.device) -> str:
+    """As bills and the ledger name it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpu_name()}, {torch.get_num_threads()} threads"
 
 
 def load(name: str = "spark", device: str = "auto", runtime: str = "auto") -> Engine:

@@ -36,3 +36,14 @@ def shifted(step: torch.Tensor, shift: float) -> torch.Tensor:
 def schedule(steps: int, frames: int, *, shift: float = 1.0, lag: float = 0.0) -> torch.Tensor:
     """Steps per latent frame (steps + 1, F) from 1 down to 0."""
     return shifted(lagged(torch.linspace(1.0, 0.0, steps + 1), frames, lag), shift)
+
+
+def replanned(schedule_SF: torch.Tensor, done: int, left: int, *, shift: float = 1.0) -> torch.Tensor:
+    """The schedule with `left` steps after the `done` ones: those behind stay, the way that is left is divided anew.
+
+    Equal parts in the unshifted step of each frame, as in `schedule` without lag.
+    """
+    here_F = schedule_SF[done]
+    plain_F = here_F / (shift - (shift - 1.0) * here_F)  # the inverse of `shifted`
+    ahead_SF = shifted(torch.linspace(1.0, 0.0, left + 1, dtype=here_F.dtype, device=here_F.device)[1:, None] * plain_F, shift)
+    return torch.cat([schedule_SF[: done + 1], ahead_SF])

@@ -62,7 +62,8 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
     extra = language.controls(**vars(camera), light=shot.light, mood=shot.mood)
     steps = spec.steps if shot.steps is None else shot.steps
     guidance = spec.guidance if shot.guidance is None else shot.guidance
-    filled = replace(shot, size=(width, height), seconds=min(frames / spec.fps, MAX_SECONDS), steps=steps, guidance=guidance)
+    seconds = min(frames / spec.fps, MAX_SECONDS)
+    filled = replace(shot, size=(width, height), seconds=seconds, steps=steps, guidance=guidance, cache=shot.cache or 1)
     plan = Plan(filled, frames, width, height, *inner, canvas[0], canvas[1], language.merge(reading, extra), reading)
     return replace(plan, warnings=_warnings(plan, spec))
 

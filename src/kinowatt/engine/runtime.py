@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,9 @@ from kinowatt.errors import MissingDependency, ShotError
 from kinowatt.models.model import Model
 from kinowatt.models.protocols import Codec
 from kinowatt.models.vae import LightDecoder, Memory, MemoryBlock
+from kinowatt.places import cache
+
+CONVERT_J = 40.0  # of CPU time at 5.3 W per core, to convert one network for one shape (LOG.md)
 
 
 class Runtime(Protocol):
@@ -30,6 +33,14 @@ class Runtime(Protocol):
 
     def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
         """Frames in [-1, 1], chunk by chunk."""
+        ...
+
+    def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
+        """Do now what is done once per shape, for latents of this shape and batches of these sizes."""
+        ...
+
+    def unprepared(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> int:
+        """How many networks would have to be converted for that, which costs `CONVERT_J` each."""
         ...
 
 
@@ -49,6 +60,13 @@ class TorchRuntime:
     def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
         """Frames in [-1, 1], two latent frames at a time."""
         yield from self.codec.decode_stream(latents_BCFHW)
+
+    def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
+        """Nothing: torch runs any shape."""
+
+    def unprepared(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> int:
+        """None."""
+        return 0
 
 
 class _DecoderStep(torch.nn.Module):
@@ -92,6 +110,27 @@ class OpenVinoRuntime(TorchRuntime):
         """Velocity in float32."""
         return self._run(self._model.dit, (x_BCFHW, level_BF, text_BLD), "dit")[0]
 
+    def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
+        """Convert, or read from the cache, the denoiser for each batch size and the decoder."""
+        for module, inputs, kind in self._networks(shape_BCFHW, text_LD, batches):
+            self._ready(module, inputs, kind)
+
+    def unprepared(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> int:
+        """Networks that are neither in memory nor in the cache folder."""
+        networks = self._networks(shape_BCFHW, text_LD, batches)
+        return sum(_key(i, k) not in self._compiled and not self._path(i, k).exists() for _, i, k in networks)
+
+    def _networks(
+        self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]
+    ) -> Iterator[tuple[torch.nn.Module, tuple[torch.Tensor, ...], str]]:
+        """Each network of a take, with inputs of the right shapes."""
+        one, channels, frames, height, width = shape_BCFHW
+        for batch in batches:
+            x, level = torch.zeros(batch * one, channels, frames, height, width), torch.zeros(batch * one, frames)
+            yield self._model.dit, (x, level, torch.zeros(batch * one, *text_LD)), "dit"
+        step = _DecoderStep(self._model.codec.decoder)
+        yield step, (torch.zeros(1, channels, self.chunk, height, width), *step.blank(height, width)), "decoder"
+
     def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
         """Frames in [-1, 1], three latent frames at a time."""
         codec = self._model.codec
@@ -109,18 +148,25 @@ class OpenVinoRuntime(TorchRuntime):
             yield frames.clamp(-1.0, 1.0)
 
     def _run(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], kind: str) -> list[torch.Tensor]:
-        key = (kind, *(tuple(t.shape) for t in inputs))
+        out = self._ready(module, inputs, kind)([t.contiguous().numpy() for t in inputs])
+        return [torch.from_numpy(np.array(out[i])) for i in range(len(out))]
+
+    def _ready(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], kind: str) -> Callable[[list[np.ndarray]], Any]:
+        key = _key(inputs, kind)
         if key not in self._compiled:
             self._compiled[key] = self._compile(module, inputs, kind)
-        out = self._compiled[key]([t.contiguous().numpy() for t in inputs])
-        return [torch.from_numpy(np.array(out[i])) for i in range(len(out))]
+        return self._compiled[key]
+
+    def _path(self, inputs: tuple[torch.Tensor, ...], kind: str) -> Path:
+        import openvino
+
+        told = f"{openvino.__version__} {self._model.sha256} {kind} {[list(t.shape) for t in inputs]}"
+        return cache_folder() / f"{kind}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.xml"
 
     def _compile(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], kind: str) -> Any:
         import openvino
 
-        shapes = [list(t.shape) for t in inputs]
-        told = f"{openvino.__version__} {self._model.sha256} {kind} {shapes}"
-        path = cache_folder() / f"{kind}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.xml"
+        path = self._path(inputs, kind)
         if not path.exists():
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of torch's exporter about its own parts
@@ -134,11 +180,14 @@ class OpenVinoRuntime(TorchRuntime):
         return self._core.compile_model(path, "CPU", options)
 
 
+def _key(inputs: tuple[torch.Tensor, ...], kind: str) -> tuple[Any, ...]:
+    return kind, *(tuple(t.shape) for t in inputs)
+
+
 def cache_folder() -> Path:
-    """Where converted networks are kept: KINOWATT_CACHE, else the user's cache folder."""
-    root = os.environ.get("KINOWATT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kinowatt"
-    folder = Path(root) / "openvino"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Where converted networks are kept."""
+    folder = cache() / "openvino"
+    folder.mkdir(exist_ok=True)
     return folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice, pairwise
 
 import torch
 
@@ -11,15 +10,31 @@ from kinowatt.engine.noise import noise_levels, up
 from kinowatt.models.protocols import Conditioning, Denoiser
 
 OnStep = Callable[[int, int, torch.Tensor, torch.Tensor], None]
+Replan = Callable[[int, torch.Tensor], torch.Tensor]
 
 
-def guided_velocity(denoiser: Denoiser, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, cond: Conditioning, guidance: float) -> torch.Tensor:
-    """Velocity with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598) in one batch; at guidance 1 one pass is enough."""
-    if guidance == 1.0:
-        return denoiser(x_BCFHW, level_BF, cond.text_BLD)
-    both = denoiser(torch.cat([x_BCFHW, x_BCFHW]), torch.cat([level_BF, level_BF]), torch.cat([cond.text_BLD, cond.text_null_BLD]))
-    with_text, without = both.chunk(2)
-    return without + guidance * (with_text - without)
+class Guided:
+    """Velocity with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598), both passes in one batch; at guidance 1 one pass.
+
+    The term of guidance changes slowly from step to step. With `every` > 1 it is computed at every so manieth step and kept in between,
+    which saves the second pass there (LOG.md has what that costs in likeness).
+    """
+
+    def __init__(self, denoiser: Denoiser, cond: Conditioning, guidance: float, every: int = 1) -> None:
+        self.denoiser, self.cond, self.guidance, self.every = denoiser, cond, guidance, every
+        self._term: torch.Tensor | None = None
+
+    def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
+        """Velocity (B, C, F, H, W) at a step."""
+        cond = self.cond
+        if self.guidance == 1.0:
+            return self.denoiser(x_BCFHW, level_BF, cond.text_BLD)
+        if self._term is not None and step % self.every:
+            return self.denoiser(x_BCFHW, level_BF, cond.text_BLD) + self._term
+        both = self.denoiser(torch.cat([x_BCFHW, x_BCFHW]), torch.cat([level_BF, level_BF]), torch.cat([cond.text_BLD, cond.text_null_BLD]))
+        with_text, without = both.chunk(2)
+        self._term = (self.guidance - 1.0) * (with_text - without)
+        return without + self.guidance * (with_text - without)
 
 
 @torch.inference_mode()
@@ -30,41 +45,45 @@ def denoise(
     schedule_SF: torch.Tensor,
     *,
     guidance: float = 1.0,
+    cache: int = 1,
     solver: str = "euler",
     on_step: OnStep | None = None,
+    replan: Replan | None = None,
     done: int = 0,
 ) -> torch.Tensor:
     """Clean latents (B, C, F, H, W).
 
     `schedule_SF` holds the steps per latent frame from 1 to 0 (see `noise.schedule`); `solver` is "euler" or "heun"
     (Karras et al. 2022, arXiv 2206.00364, algorithm 1 without churn: two passes per step, second order).
+    `cache`: see `Guided`. `replan(done, schedule_SF)` is asked before each step and returns the schedule to go on with.
     `on_step(done, of, x, clean)` is called after each step with the present estimate of the clean latents, and may raise to cancel.
     With `done` steps behind it (a take that was broken off), `noise_BCFHW` holds the x of that step.
     """
     if solver not in ("euler", "heun"):
         raise ValueError(f"solver {solver!r} is unknown; use euler or heun")
-    ceiling = cond.ceiling_BF
+    ceiling, velocity = cond.ceiling_BF, Guided(denoiser, cond, guidance, cache)
     schedule_SF = schedule_SF.to(ceiling)
     x = noise_BCFHW if done else torch.lerp(cond.known_BCFHW, noise_BCFHW, up(ceiling))
-    steps = len(schedule_SF) - 1
-    for i, (now, then) in islice(enumerate(pairwise(schedule_SF)), done, None):
-        level, after = noise_levels(now, ceiling), noise_levels(then, ceiling)
+    i = done
+    while i < len(schedule_SF) - 1:
+        if replan is not None:
+            schedule_SF = replan(i, schedule_SF)
+        level, after = noise_levels(schedule_SF[i], ceiling), noise_levels(schedule_SF[i + 1], ceiling)
         before = x
         if not torch.equal(level, after):  # nothing moves: spend no joules
-            x = _step(denoiser, x, level, after, cond, guidance, heun=solver == "heun")
+            x = _step(velocity, x, level, after, i, heun=solver == "heun")
+        i += 1
         if on_step is not None:
             # On a straight path to level 0 from here.
             ahead = torch.where(level > after, after / (level - after).clamp_min(1e-6), 0.0)
-            on_step(i + 1, steps, x, x + (x - before) * up(ahead))
+            on_step(i, len(schedule_SF) - 1, x, x + (x - before) * up(ahead))
     return x
 
 
-def _step(
-    denoiser: Denoiser, x: torch.Tensor, level: torch.Tensor, after: torch.Tensor, cond: Conditioning, guidance: float, *, heun: bool
-) -> torch.Tensor:
-    velocity = guided_velocity(denoiser, x, level, cond, guidance)
-    moved = x + velocity * up(after - level)
+def _step(velocity: Guided, x: torch.Tensor, level: torch.Tensor, after: torch.Tensor, step: int, *, heun: bool) -> torch.Tensor:
+    slope = velocity(x, level, step)
+    moved = x + slope * up(after - level)
     if not heun:
         return moved
     # The slope at the far end, averaged with the near one. At level 0 it is as well defined as elsewhere for a velocity model.
-    return x + (velocity + guided_velocity(denoiser, moved, after, cond, guidance)) * up(after - level) * 0.5
+    return x + (slope + velocity(moved, after, step)) * up(after - level) * 0.5

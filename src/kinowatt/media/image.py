@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from kinowatt.clip import Clip
 from kinowatt.errors import MediaError, OutputError
@@ -27,6 +32,14 @@ def aside(path: Path) -> Path:
         raise OutputError(f"{path} cannot be written: {e.strerror or e}") from e
     os.close(handle)
     return Path(name)
+
+
+@contextlib.contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, for what takes several files. OutputError if there can be none."""
+    aside(path).unlink()
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+        yield Path(folder)
 
 
 def read_image(path: Path) -> Clip:
@@ -80,16 +93,44 @@ def crop_note(from_width: int, from_height: int, width: int, height: int) -> str
     return f"footage of {from_width}x{from_height} was cut to {width}x{height}; {1 - kept:.0%} of its picture is outside"
 
 
-def write_image(path: Path, frame_CHW: np.ndarray) -> None:
-    """Write one frame (3, H, W) uint8 as PNG, JPEG or WebP, by the name's ending. OutputError if that fails."""
-    save(path, Image.fromarray(np.ascontiguousarray(frame_CHW.transpose(1, 2, 0))))
+def write_image(path: Path, frame_CHW: np.ndarray, text: Mapping[str, str] | None = None) -> None:
+    """Write one frame (3, H, W) uint8 as PNG, JPEG or WebP, by the name's ending. OutputError if that fails.
+
+    `text` goes into a PNG's international text chunks, by keyword.
+    """
+    chunks = PngInfo()
+    for keyword, words in (text or {}).items():
+        chunks.add_itxt(keyword, words)
+    save(path, Image.fromarray(np.ascontiguousarray(frame_CHW.transpose(1, 2, 0))), **({"pnginfo": chunks} if text else {}))
 
 
-def save(path: Path, picture: Image.Image) -> None:
+def is_png(path: Path) -> bool:
+    """Whether a file begins as PNG does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"\x89PNG\r\n\x1a\n"
+    except OSError:
+        return False
+
+
+def read_text(path: Path) -> dict[str, str]:
+    """The text chunks of a PNG, by keyword. MediaError if it cannot be read."""
+    read_image(path)  # text may stand behind the pixels, and what is damaged must be said
+    with Image.open(path) as file:
+        file.load()
+        return {str(k): str(v) for k, v in file.info.items() if isinstance(v, str)}
+
+
+def pixels_sha256(frame_CHW: np.ndarray) -> str:
+    """Hash of a picture's pixels: red, green and blue of every pixel, row by row."""
+    return hashlib.sha256(np.ascontiguousarray(frame_CHW.transpose(1, 2, 0)).tobytes()).hexdigest()
+
+
+def save(path: Path, picture: Image.Image, **options: Any) -> None:
     """Write aside, then rename."""
     part = aside(path)
     try:
-        picture.save(part)
+        picture.save(part, **options)
         part.replace(path)
     except (OSError, ValueError) as e:
         raise OutputError(f"{path} cannot be written as an image: {e}") from e

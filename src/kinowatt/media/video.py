@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,19 @@ import numpy as np
 
 from kinowatt.clip import Clip, join
 from kinowatt.errors import MediaError, OutputError
-from kinowatt.media.image import STILL_FPS, aside, fit_frame, read_image
+from kinowatt.media.image import STILL_FPS, aside, fit_frame, folder_aside, read_image
 
 MEMORY_BYTES = 2**30  # what decoded footage may take; larger footage is made smaller while it is read
 LONGEST_PX = 1920
 FASTEST_FPS = 60.0
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+MP4 = {"movflags": "faststart"}  # without use_metadata_tags: only the standard keys are written, and those survive a remux
 CRF = "12"  # at 16 the luma of given frames came back at 39 dB; at 12 above 40 (LOG.md)
+
+
+def _open(path: Path) -> Any:
+    """A file for reading; tags that are not UTF-8 must not keep anybody from its picture."""
+    return av.open(str(path), metadata_errors="replace")
 
 
 def read_video(path: Path) -> Clip:
@@ -33,7 +40,7 @@ def read_video(path: Path) -> Clip:
     if path.suffix.lower() in PICTURES:
         return read_image(path)
     try:
-        with av.open(str(path)) as file:
+        with _open(path) as file:
             if not file.streams.video:
                 raise MediaError(f"{path} holds no video; give an MP4, MOV, WebM or MKV with a picture")
             return _decode(path, file)
@@ -86,9 +93,8 @@ def write_video(path: Path, clip: Clip, metadata: Mapping[str, str]) -> None:
     """
     assert clip.fps is not None
     part = aside(path)
-    options = {"movflags": "use_metadata_tags+faststart"}
     try:
-        with av.open(str(part), "w", format="mp4", options=options) as file:
+        with av.open(str(part), "w", format="mp4", options=MP4) as file:
             for key, value in metadata.items():
                 file.metadata[key] = value
             stream: Any = file.add_stream("libx264", rate=Fraction(clip.fps).limit_denominator(1001))
@@ -118,33 +124,34 @@ def write_joined(path: Path, parts: Sequence[Clip | Path], metadata: Mapping[str
     if len(clips) == len(parts):
         write_video(path, join(clips), metadata)
         return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        files = [part if isinstance(part, Path) else Path(folder) / f"{i}.mp4" for i, part in enumerate(parts)]
+    with folder_aside(path) as folder:
+        files = [part if isinstance(part, Path) else folder / f"{i}.mp4" for i, part in enumerate(parts)]
         for file, part in zip(files, parts, strict=True):
             if isinstance(part, Clip):
                 write_video(file, part, {})
         if len({_stream_header(file) for file in files}) == 1:
-            _remux(path, files, metadata)
+            remux(path, files, metadata)
             return
     write_video(path, join([part if isinstance(part, Clip) else read_video(part) for part in parts]), metadata)
 
 
 def _stream_header(path: Path) -> tuple[Any, ...]:
     """What must be equal for two files' packets to stand in one stream."""
-    with av.open(str(path)) as file:
+    with _open(path) as file:
         stream = file.streams.video[0]
         return bytes(stream.codec_context.extradata or b""), stream.time_base, stream.average_rate, stream.width, stream.height
 
 
-def _remux(path: Path, files: Sequence[Path], metadata: Mapping[str, str]) -> None:
+def remux(path: Path, files: Sequence[Path], metadata: Mapping[str, str]) -> None:
+    """Write files' packets, as they are, behind each other, with metadata; aside first, then renamed. OutputError if that fails."""
     part, offset = aside(path), 0
     try:
-        with av.open(str(part), "w", format="mp4", options={"movflags": "use_metadata_tags+faststart"}) as out:
+        with av.open(str(part), "w", format="mp4", options=MP4) as out:
             for key, value in metadata.items():
                 out.metadata[key] = value
             stream: Any = None
             for name in files:
-                with av.open(str(name)) as file:
+                with _open(name) as file:
                     source: Any = file.streams.video[0]
                     stream = stream or out.add_stream_from_template(source)
                     packets = [packet for packet in file.demux(source) if packet.dts is not None]
@@ -159,12 +166,52 @@ def _remux(path: Path, files: Sequence[Path], metadata: Mapping[str, str]) -> No
         part.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class Footage:
+    """What a file's picture is, whatever container it stands in."""
+
+    sha256: str  # of the decoder's header and then all packets, in decoding order
+    frames: int
+    width: int  # pixels
+    height: int
+    fps: float
+    steady: bool  # every frame stands at its place of a constant rate
+    tracks: int  # of sound, subtitles and further pictures
+
+
+def footage(path: Path, fps: float | None = None) -> Footage:
+    """The footage of a file, read without decoding it; `fps` is the rate that its times are held against, by default the file's own.
+
+    Compressed pictures go unchanged from one container to another, so their hash outlives a remux. MediaError if it cannot be read.
+    """
+    digest, times_s = hashlib.sha256(), []
+    try:
+        with _open(path) as file:
+            if not file.streams.video:
+                raise MediaError(f"{path} holds no video; give an MP4, MOV, WebM or MKV with a picture")
+            stream: Any = file.streams.video[0]
+            rate = fps or float(stream.average_rate or STILL_FPS)
+            if stream.codec_context is None:
+                raise MediaError(f"{path} is compressed in a way that is not known here")
+            digest.update(bytes(stream.codec_context.extradata or b""))
+            for packet in file.demux(stream):
+                if packet.size:
+                    digest.update(bytes(packet))
+                    times_s.append(float((packet.pts or 0) * packet.time_base))
+            size, tracks = (stream.width, stream.height), len(file.streams) - 1
+    except av.error.FFmpegError as e:
+        raise MediaError(f"{path} is not a video that can be read ({e.strerror})") from e
+    times_s.sort()
+    steady = all(abs(t - times_s[0] - i / rate) < 0.5 / rate for i, t in enumerate(times_s))
+    return Footage(digest.hexdigest(), len(times_s), *size, rate, steady, tracks)
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The tags of a media file. MediaError if it cannot be read."""
     if not path.exists():
         raise MediaError(f"{path} does not exist")
     try:
-        with av.open(str(path)) as file:
+        with _open(path) as file:
             return dict(file.metadata)
     except av.error.FFmpegError as e:
         raise MediaError(f"{path} is not a media file that can be read ({e.strerror})") from e

@@ -59,7 +59,11 @@ class VideoAnswer(BaseModel):
     camera: dict[str, Any]
     light: str | None
     mood: str | None
+    cache: int | None
     budget_wh: float | None
+    budget_gco2e: float | None
+    deadline: int | None
+    not_before: int | None
     strength: float | None
     anchors: list[dict[str, Any]]
     sources: list[str]

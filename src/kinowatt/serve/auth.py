@@ -31,14 +31,17 @@ class TooMany(InputError):
         self.wait_s = wait_s
 
 
-def create(database: Database, name: str, wh_per_day: float | None = None, rpm: int | None = None) -> str:
+def create(
+    database: Database, name: str, wh_per_day: float | None = None, rpm: int | None = None, gco2e_per_day: float | None = None
+) -> str:
     """A new key, shown once. InputError if the name is taken or a limit makes no sense."""
     if not 1 <= len(name.strip()) <= 80:
         raise InputError("a key's name has 1 to 80 characters")
-    if (wh_per_day is not None and wh_per_day <= 0) or (rpm is not None and rpm <= 0):
+    if any(limit is not None and not limit > 0 for limit in (wh_per_day, rpm, gco2e_per_day)):
         raise InputError("the limits of a key are greater than zero; leave them out for none")
     key = PREFIX + secrets.token_urlsafe(32)
-    row = Key(name=name.strip(), sha256=_hash(key), created_at=time.time(), wh_per_day=wh_per_day, rpm=rpm, revoked=False)
+    limits = {"wh_per_day": wh_per_day, "gco2e_per_day": gco2e_per_day, "rpm": rpm}
+    row = Key(name=name.strip(), sha256=_hash(key), created_at=time.time(), revoked=False, **limits)
     try:
         with database.write() as session:
             session.add(row)

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from kinowatt.serve.database import Database
 from kinowatt.serve.jobs import CANCELLED, end
@@ -46,11 +46,12 @@ class Claims:
 
     def take(self) -> Claim | None:
         """Claim the first waiting job: highest priority, then position. None if there is none."""
-        waiting = select(Video.id).where(Video.status == QUEUED, Video.paused.is_(False), Video.deleted.is_(False))
+        due = or_(Video.not_before.is_(None), Video.not_before <= time.time())
+        waiting = select(Video.id).where(Video.status == QUEUED, Video.paused.is_(False), Video.deleted.is_(False), due)
         with self.database.read() as session:
             if session.scalar(waiting.limit(1)) is None:  # an idle worker takes no write lock
                 return None
-        first = select(Video).where(Video.status == QUEUED, Video.paused.is_(False), Video.deleted.is_(False))
+        first = select(Video).where(Video.status == QUEUED, Video.paused.is_(False), Video.deleted.is_(False), due)
         first = first.order_by(Video.priority.desc(), Video.position, Video.number).limit(1).with_for_update(skip_locked=True)
         with self.database.write() as session:
             video = session.scalar(first)
@@ -77,10 +78,10 @@ class Claims:
 
     def step(self, claim: Claim, phase: str, done: int, of: int, energy: dict[str, Any] | None, *, saved: bool = False) -> str:
         """Write down where the job is and what it has cost; returns what the worker is asked to do."""
-        total = None if energy is None else energy["total_Wh"]
+        total, carbon = (None, None) if energy is None else (energy["total_Wh"], energy["carbon_gCO2e"])
         fresh = {"attempts": 0} if saved else {}
         until = time.time() + LEASE_S
-        self._write(claim, phase=phase, done=done, of=of, energy=energy, energy_Wh=total, lease_until=until, **fresh)
+        self._write(claim, phase=phase, done=done, of=of, energy=energy, energy_Wh=total, carbon_gCO2e=carbon, lease_until=until, **fresh)
         return self.asked(claim)
 
     def _write(self, claim: Claim, **values: Any) -> None:
@@ -92,7 +93,8 @@ class Claims:
         """The job is done and its files lie in `output`. Lost, and nothing changed, if the claim has ended."""
         with self.database.write() as session:
             video = _held(session, claim)
-            video.output, video.energy, video.energy_Wh, video.facts = output, energy, energy["total_Wh"], facts
+            video.output, video.energy, video.facts = output, energy, facts
+            video.energy_Wh, video.carbon_gCO2e = energy["total_Wh"], energy["carbon_gCO2e"]
             for name, value in values.items():
                 setattr(video, name, value)
             end(session, video, None, None, keep_s=self.keep_s)

@@ -102,6 +102,7 @@ def _is_loopback(host: str) -> bool:
 def keys_create(
     name: str,
     wh_per_day: Annotated[float | None, typer.Option(help="energy that it may use a day, in Wh")] = None,
+    gco2e_per_day: Annotated[float | None, typer.Option(help="carbon that it may cause a day, in grams of CO2 equivalent")] = None,
     rpm: Annotated[int | None, typer.Option(help="requests a minute")] = None,
     data: Data = None,
     database: DatabaseUrl = None,
@@ -109,7 +110,7 @@ def keys_create(
     """Make a key. It is shown once."""
     from kinowatt.serve import auth
 
-    key = auth.create(_open(data, database)[0], name, wh_per_day, rpm)
+    key = auth.create(_open(data, database)[0], name, wh_per_day, rpm, gco2e_per_day)
     say.print(f"the key of {name}; it is kept as a hash only and not shown again:", markup=False)
     print(key)
 
@@ -121,6 +122,7 @@ def keys_list(data: Data = None, database: DatabaseUrl = None) -> None:
 
     for key in auth.keys(_open(data, database)[0]):
         limits = [f"{key.wh_per_day:g} Wh a day"] if key.wh_per_day else []
+        limits += [f"{key.gco2e_per_day:g} g CO2e a day"] if key.gco2e_per_day else []
         limits += [f"{key.rpm} requests a minute"] if key.rpm else []
         print(f"{key.name}\t{'revoked' if key.revoked else ', '.join(limits) or 'no limits'}")
 

@@ -12,13 +12,20 @@ from typing import Any
 
 from sqlalchemy import select
 
-from kinowatt.engine.plan import default_size
+from kinowatt.energy.carbon import pue
+from kinowatt.energy.grid_source import current, forecast
+from kinowatt.energy.hourly import greenest
+from kinowatt.energy.ledger import past_of
+from kinowatt.energy.predict import LEAST_HISTORY, Past, Prediction, Work
+from kinowatt.engine import cost
+from kinowatt.engine.budget import fitted
+from kinowatt.engine.plan import Plan, default_size, fill
 from kinowatt.media.image import crop_note
 from kinowatt.serve.body import BadRequest
 from kinowatt.serve.catalogue import Catalogue
 from kinowatt.serve.files import Files
 from kinowatt.serve.jobs import Jobs
-from kinowatt.serve.orders import Order, Placed, Prediction, Source, predict, work
+from kinowatt.serve.orders import Order, Placed, Source
 from kinowatt.serve.references import Looked
 from kinowatt.serve.schema import AnchorIn, CreateVideo, EditVideo, ExtendVideo, ReferenceIn, RemixVideo, VideoRef, seconds_text
 from kinowatt.serve.store import new_id
@@ -29,6 +36,8 @@ MAX_TOTAL_S = 120.0  # of a clip that is extended again and again
 MAX_WAITING = 10_000  # jobs in the queue
 WAITING_S = 1.0  # how long a count of them is used
 HISTORY_S = 5.0  # how long a reading of the history is used
+SLACK = 2.0  # a job that waits for greener hours is thought to last twice as long as predicted
+UNKNOWN_S = 600.0  # how long a job may last of which nothing is known
 
 
 class QuotaExceeded(BadRequest):
@@ -41,21 +50,20 @@ class Intake:
     def __init__(self, jobs: Jobs, files: Files, catalogue: Catalogue) -> None:
         self.jobs, self.files, self.catalogue = jobs, files, catalogue
         self._waiting = (0.0, 0)
-        self._history: dict[str, tuple[float, list[tuple[float, float | None, float]]]] = {}
+        self._history: dict[str, tuple[float, list[Past]]] = {}
 
     def create(self, owner: str, key: Key | None, body: CreateVideo, idempotency_key: str | None) -> Video:
         """POST /v1/videos."""
         with self._references(owner) as refs:
-            return self._add(owner, key, body.model, self._order(refs, body), idempotency_key, body.priority, refs=refs)
+            return self._add(owner, key, body.model, self._order(refs, body), idempotency_key, body, refs=refs)
 
     def plan(self, owner: str, body: CreateVideo) -> dict[str, Any]:
         """What a request would give and cost, without making it."""
         with self._references(owner) as refs:
             order = self._order(refs, body)
             spec = self.catalogue.specs[order.model]
-            plan = order.plan(spec)
+            plan, predicted, said = self._planned(order)
             refs.drop()
-        predicted = self.predicted(order.model, work(plan, spec))
         return {
             "model": order.model,
             "size": f"{plan.width}x{plan.height}",
@@ -64,7 +72,9 @@ class Intake:
             "steps": plan.shot.steps,
             "understood": list(plan.reading.understood),
             "not_understood": list(plan.reading.not_understood),
-            "warnings": [*order.notes, *plan.warnings],
+            "guidance": plan.shot.guidance,
+            "cache": plan.shot.cache,
+            "warnings": [*order.notes, *plan.warnings, *said],
             "predicted": predicted and predicted.to_json(),
         }
 
@@ -72,7 +82,7 @@ class Intake:
         """POST /v1/videos/{id}/remix: the whole clip, redrawn after a new sentence."""
         parent = self._finished(owner, id)
         order = self._soft(parent, body, "remix")
-        return self._add(owner, key, parent.model, order, idempotency_key, body.priority, remixed_from=id)
+        return self._add(owner, key, parent.model, order, idempotency_key, body, remixed_from=id)
 
     def edit(self, owner: str, key: Key | None, body: EditVideo, idempotency_key: str | None) -> Video:
         """POST /v1/videos/edits: as a remix, held more firmly; also of an uploaded clip."""
@@ -80,7 +90,7 @@ class Intake:
             if isinstance(body.video, VideoRef):
                 parent = self._finished(owner, body.video.id)
                 order = self._soft(parent, body, "edit")
-                return self._add(owner, key, body.model or parent.model, order, idempotency_key, body.priority, remixed_from=parent.id)
+                return self._add(owner, key, body.model or parent.model, order, idempotency_key, body, remixed_from=parent.id)
             source, looked = refs.take(body.video, "video")
             name, spec = self.catalogue.pick(body.model)
             assert looked is not None
@@ -89,7 +99,7 @@ class Intake:
             order = Order(
                 name, body.prompt, "edit", seconds=seconds, size=size, sources=(source,), strength=body.strength, **_controls(body)
             )
-            return self._add(owner, key, body.model, order, idempotency_key, body.priority, refs=refs)
+            return self._add(owner, key, body.model, order, idempotency_key, body, refs=refs)
 
     def extend(self, owner: str, key: Key | None, body: ExtendVideo, idempotency_key: str | None) -> Video:
         """POST /v1/videos/extensions: forward, backward, into a loop, or on to another clip. `seconds` of the result is the total."""
@@ -105,7 +115,7 @@ class Intake:
             sources = tuple(c.source for c in given)
             order = Order(name, body.prompt, body.direction, seconds=wanted, size=size, sources=sources, **_controls(body))
             model = body.model or first.model
-            return self._add(owner, key, model, order, idempotency_key, body.priority, total_s=total, refs=refs)
+            return self._add(owner, key, model, order, idempotency_key, body, total_s=total, refs=refs)
 
     def _order(self, refs: _References, body: CreateVideo) -> Order:
         name, spec = self.catalogue.pick(body.model)
@@ -155,22 +165,21 @@ class Intake:
         model: str | None,
         order: Order,
         idempotency_key: str | None,
-        priority: int,
+        body: Any,
         *,
         remixed_from: str | None = None,
         total_s: float | None = None,
         refs: _References | None = None,
     ) -> Video:
         spec = self.catalogue.specs[order.model]
-        plan = order.plan(spec)
-        order = replace(order, steps=plan.shot.steps, guidance=plan.shot.guidance)
-        amount = work(plan, spec)
-        predicted = self.predicted(order.model, amount)
-        self._check_means(owner, key, order, predicted)
+        plan, predicted, said = self._planned(order)
+        if order.budget_Wh is None and order.budget_gCO2e is None:  # else its worker chooses, with what it knows then
+            order = replace(order, steps=plan.shot.steps, guidance=plan.shot.guidance)
+        self._check_means(owner, key, predicted)
+        not_before, waits = _greenest(body.deadline, predicted)
         facts = {
-            "work": amount,
             "predicted": predicted and predicted.to_json(),
-            "warnings": [*order.notes, *plan.warnings],
+            "warnings": [*order.notes, *plan.warnings, *said, *waits],
             "understood": list(plan.reading.understood),
             "not_understood": list(plan.reading.not_understood),
         }
@@ -189,7 +198,9 @@ class Intake:
             remixed_from=remixed_from,
             idempotency_key=idempotency_key,
             request_sha256=self._fingerprint(owner, order) if idempotency_key else None,
-            priority=priority,
+            priority=body.priority,
+            not_before=not_before,
+            deadline=body.deadline,
             facts=facts,
         )
         added = self.jobs.add(video)
@@ -205,38 +216,54 @@ class Intake:
         told = told.replace(f'"seed": {order.seed}', '"seed": 0')
         return hashlib.sha256(told.encode()).hexdigest()
 
-    def _check_means(self, owner: str, key: Key | None, order: Order, predicted: Prediction | None) -> None:
+    def _planned(self, order: Order) -> tuple[Plan, Prediction | None, tuple[str, ...]]:
+        """What an order comes to with its budget: plan, prediction, and what was decided. BudgetError if nothing fits."""
+        spec = self.catalogue.specs[order.model]
+        plan, anatomy = order.plan(spec), cost.of(spec)
+        said: tuple[str, ...] = ()
+        place, past = cost.guess(), self._past(order.model)
+
+        def predict(plan: Plan) -> Prediction | None:
+            return cost.predicted(cost.work(plan, anatomy), anatomy, place, past)
+
+        grid = current()
+        budget_J = plan.shot.budget.joules(grid.gCO2e_per_kWh, pue())
+        if budget_J is not None and len(past) >= LEAST_HISTORY:  # a guess refuses nobody; the worker looks again before it begins
+            fit = fitted(order.shot_as_planned(spec), spec, budget_J, predict)
+            plan, said = fill(fit.shot, spec), fit.notes
+        return plan, predict(plan), said
+
+    def _check_means(self, owner: str, key: Key | None, predicted: Prediction | None) -> None:
         """Refuse before a joule is spent."""
-        least = predicted.p10_Wh if predicted else None
-        if order.budget_Wh is not None and least is not None and least > order.budget_Wh:
-            raise BadRequest(
-                f"this would take about {least:.2g} Wh and the budget is {order.budget_Wh:.2g} Wh; ask for less or allow more", "budget_wh"
-            )
         at, waiting = self._waiting
         if time.monotonic() - at > WAITING_S:
             self._waiting = time.monotonic(), (waiting := self.jobs.waiting())
         if waiting >= MAX_WAITING:
             raise QuotaExceeded(f"{MAX_WAITING} jobs are waiting; try again later", code="queue_full")
-        if key is not None and key.wh_per_day is not None:
-            spent = self.jobs.spent_today_Wh(owner)
-            if spent + (least or 0.0) >= key.wh_per_day:
-                said = f"the key {key.name} may use {key.wh_per_day:g} Wh a day and has used {spent:.3g} Wh; the day ends at midnight UTC"
+        if key is None or (key.wh_per_day is None and key.gco2e_per_day is None):
+            return
+        least_Wh = predicted.p10_Wh if predicted and predicted.clips else 0.0  # a guess refuses nobody
+        spent_Wh, spent_gCO2e = self.jobs.spent_today(owner)
+        least_gCO2e = least_Wh / 1000 * current().gCO2e_per_kWh * pue()
+        for limit, spent, least, unit in (
+            (key.wh_per_day, spent_Wh, least_Wh, "Wh"),
+            (key.gco2e_per_day, spent_gCO2e, least_gCO2e, "g CO2e"),
+        ):
+            if limit is not None and spent + least >= limit:
+                said = f"the key {key.name} may use {limit:g} {unit} a day and has used {spent:.3g} {unit}; the day ends at midnight UTC"
                 raise QuotaExceeded(said, code="insufficient_quota")
 
-    def predicted(self, model: str, amount: float) -> Prediction | None:
-        """Energy and time of that much work, from this server's own history."""
-        at, rows = self._history.get(model, (0.0, []))
+    def _past(self, model: str) -> list[Past]:
+        """What this server's finished clips of a model teach, newest first."""
+        at, past = self._history.get(model, (0.0, []))
         if time.monotonic() - at > HISTORY_S or not at:
             with self.jobs.database.read() as session:
                 query = select(Video.facts, Video.energy).where(Video.status == COMPLETED).order_by(Video.number.desc()).limit(200)
                 found = session.execute(query).all()
-            rows = [
-                (float(facts.get("work", 0.0)), energy["total_Wh"], float(energy["wall_s"]))
-                for facts, energy in found
-                if energy and facts.get("model") == model
-            ]
-            self._history[model] = (time.monotonic(), rows)
-        return predict(amount, rows)
+            rows = [(facts.get("work"), energy) for facts, energy in found if energy and facts.get("model") == model]
+            past = [p for work, energy in rows if work and (p := past_of(Work(**work), energy)) is not None]
+            self._history[model] = (time.monotonic(), past)
+        return past
 
     @contextmanager
     def _references(self, owner: str) -> Iterator[_References]:
@@ -293,6 +320,25 @@ class _References:
         self.stored.clear()
 
 
+def _greenest(deadline: float | None, predicted: Prediction | None) -> tuple[float | None, tuple[str, ...]]:
+    """When a job with a deadline is to begin, and what is said of it. InputError if the deadline cannot be met."""
+    if deadline is None:
+        return None, ()
+    now, lasts = time.time(), predicted.seconds * SLACK if predicted else UNKNOWN_S
+    trace = forecast()
+    if trace is None:
+        if deadline < now + lasts:
+            raise BadRequest(
+                f"the job takes about {lasts:.0f} s and its deadline is in {max(deadline - now, 0):.0f} s; give it more", "deadline"
+            )
+        return None, ("the deadline changes nothing: hourly carbon intensities are not known here, only an annual mean",)
+    window = greenest(trace, now, deadline, lasts)
+    if window.mean_gCO2e_per_kWh is None:
+        return None, ("the deadline changes nothing: the carbon intensity of these hours is not known",)
+    at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(window.begin_s))
+    return window.begin_s, (f"it waits for the greenest hours before its deadline: {at}, {window.mean_gCO2e_per_kWh:.0f} g CO2e/kWh",)
+
+
 def _controls(body: Any) -> dict[str, Any]:
     camera = {k: v for k, v in body.camera.model_dump().items() if v is not None} if body.camera else {}
     seed = {} if body.seed is None else {"seed": body.seed}
@@ -303,7 +349,9 @@ def _controls(body: Any) -> dict[str, Any]:
         "camera": camera,
         "light": body.light,
         "mood": body.mood,
+        "cache": body.cache,
         "budget_Wh": body.budget_wh,
+        "budget_gCO2e": body.budget_gco2e,
         **seed,
     }
 

@@ -161,12 +161,13 @@ class Jobs:
             video.priority = other.priority
             return video
 
-    def spent_today_Wh(self, owner: str) -> float:
-        """Energy of the owner's jobs since midnight UTC."""
+    def spent_today(self, owner: str) -> tuple[float, float]:
+        """Watt-hours and grams of CO2e of the owner's jobs since midnight UTC."""
         midnight = time.time() // 86400 * 86400
+        sums = select(func.sum(Video.energy_Wh), func.sum(Video.carbon_gCO2e)).where(Video.owner == owner, Video.created_at >= midnight)
         with self.database.read() as session:
-            total = session.scalar(select(func.sum(Video.energy_Wh)).where(Video.owner == owner, Video.created_at >= midnight))
-            return float(total or 0.0)
+            energy_Wh, carbon_gCO2e = session.execute(sums).one()
+            return float(energy_Wh or 0.0), float(carbon_gCO2e or 0.0)
 
     def waiting(self) -> int:
         """How many jobs wait, all owners."""

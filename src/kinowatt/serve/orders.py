@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -14,7 +13,7 @@ from kinowatt.clip import Clip
 from kinowatt.engine.bridge import Way, bridge
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.models.specs import ModelSpec
-from kinowatt.shot import Anchor, At, Camera, Shot
+from kinowatt.shot import Anchor, At, Budget, Camera, Shot
 from kinowatt.shot import remix as remix_shot
 
 Mode = Literal["create", "remix", "edit", "forward", "backward", "loop", "connect"]
@@ -60,7 +59,9 @@ class Order:
     anchors: tuple[Placed, ...] = ()
     sources: tuple[Source, ...] = ()
     strength: float | None = None
+    cache: int | None = None
     budget_Wh: float | None = None
+    budget_gCO2e: float | None = None
     notes: tuple[str, ...] = ()  # what was said when the order was taken, for example that a reference is cut
 
     def to_json(self) -> dict[str, Any]:
@@ -98,6 +99,8 @@ class Order:
             camera=Camera(**self.camera),
             light=self.light,
             mood=self.mood,
+            cache=self.cache,
+            budget=Budget(self.budget_Wh, self.budget_gCO2e),
         )
         if self.mode in SOFT and sources:
             return remix_shot(shot, sources[0], strength=self.strength or STRENGTH[self.mode])
@@ -105,44 +108,12 @@ class Order:
 
     def plan(self, spec: ModelSpec) -> Plan:
         """What would be computed, without any footage. ShotError or PromptError if it cannot be made."""
+        return fill(self.shot_as_planned(spec), spec)
+
+    def shot_as_planned(self, spec: ModelSpec) -> Shot:
+        """The shot, with stand-ins for its footage."""
         shot = self.shot([STAND_IN] * len(self.anchors), [STAND_IN] * len(self.sources))
         way = next((w for w in BRIDGES if w == self.mode), None)
         if way is not None:
             shot = bridge(shot, [STAND_IN] * len(self.sources), way, spec).shot
-        return fill(shot, spec)
-
-
-def work(plan: Plan, spec: ModelSpec) -> float:
-    """How much a plan asks of the network: tokens times steps times passes per step. What energy and time are predicted from."""
-    tokens = ((plan.frames - 1) // 4 + 1) * plan.canvas_width * plan.canvas_height / spec.grid**2
-    return tokens * float(plan.shot.steps or 1) * (1.0 if plan.shot.guidance == 1.0 else 2.0)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Energy and time before the event, from what like jobs have cost on this server."""
-
-    Wh: float | None
-    p10_Wh: float | None
-    p90_Wh: float | None
-    seconds: float
-    how: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in answers."""
-        return {k: round(v, 9) if isinstance(v, float) else v for k, v in asdict(self).items()}
-
-
-def predict(amount: float, history: Sequence[tuple[float, float | None, float]]) -> Prediction | None:
-    """From (work, Wh, seconds) of finished jobs: the ratios of the nearest in size, by their median. None without history."""
-    near = sorted((row for row in history if row[0] > 0), key=lambda row: abs(math.log(row[0] / amount)))[:12]
-    if not near:
-        return None
-    seconds = float(np.median([s / w for w, _, s in near])) * amount
-    ratios = [wh / w for w, wh, _ in near if wh is not None]
-    clips = "one finished clip" if len(near) == 1 else f"median of the {len(near)} finished clips nearest in size"
-    how = f"{clips} on this server"
-    if not ratios:
-        return Prediction(None, None, None, seconds, how)
-    low, middle, high = (float(q) * amount for q in np.quantile(ratios, (0.1, 0.5, 0.9)))
-    return Prediction(middle, low, high, seconds, how)
+        return shot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from kinowatt.errors import DeviceError, KinowattError, MediaError, OutputError
+from kinowatt.errors import BudgetError, DeviceError, KinowattError, MediaError, OutputError
 
 
 class DiskFull(OutputError):
@@ -22,6 +22,8 @@ def reason(error: BaseException) -> tuple[str, str]:
         return "storage_error", "the server could not write the clip; its log says why"
     if isinstance(error, MediaError):
         return "invalid_reference", str(error)
+    if isinstance(error, BudgetError):
+        return "budget_exceeded", str(error)
     if isinstance(error, KinowattError):
         return "invalid_request", str(error)
     return "server_error", f"a fault of the server's ({type(error).__name__}); its log says more"

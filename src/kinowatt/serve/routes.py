@@ -15,7 +15,8 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from kinowatt.media.provenance import read_label
+from kinowatt.energy.label import Figures, png_bytes, svg
+from kinowatt.media.provenance import read_label, verify
 from kinowatt.serve import body as bodies
 from kinowatt.serve.answers import CharacterAnswer, Deleted, VideoAnswer, VideoPage, answers
 from kinowatt.serve.jobs import NotFound
@@ -202,13 +203,20 @@ def serve_file(request: Request, path: Path, media_type: str, filename: str) -> 
     )
 
 
-@router.get("/videos/{id}/label")
-def label(id: str, me: Me, at: TheOffice) -> dict[str, Any]:
-    """The label that the clip carries: shot, weights, energy."""
+@router.get("/videos/{id}/label", responses={200: {"content": {"image/svg+xml": {}, "image/png": {}}}})
+def label(id: str, me: Me, at: TheOffice, format: Annotated[Literal["json", "svg", "png"], Query()] = "json") -> Response:
+    """The label that the clip carries: shot, weights, energy; with its class, and whether anything was changed. Or drawn."""
     video = at.jobs.get(me.owner, id)
     if video.status != COMPLETED:
         raise NotFound(f"the video {id} is {video.status}; its label is there when it is completed")
-    return read_label(at.store.video(id) / str(video.output) / VIDEO)
+    path = at.store.video(id) / str(video.output) / VIDEO
+    found, verdict = read_label(path), verify(path)
+    figures = Figures.of(found, verdict.intact)
+    if format == "svg":
+        return Response(svg(figures), media_type="image/svg+xml")
+    if format == "png":
+        return Response(png_bytes(figures), media_type="image/png")
+    return JSONResponse({**found, "figures": figures.to_json(), "verdict": {**verdict.to_json(), "sentences": verdict.sentences()}})
 
 
 @router.get("/videos/{id}/events")

@@ -104,7 +104,10 @@ class _Controls(_Part):
     camera: Annotated[CameraIn, BeforeValidator(_json_text)] | None = None
     light: Annotated[str, Field(max_length=80)] | None = None
     mood: Annotated[str, Field(max_length=80)] | None = None
+    cache: Annotated[int, Field(ge=1, le=100, description="compute the guidance term at every so manieth step")] | None = None
     budget_wh: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
+    budget_gco2e: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
+    deadline: Annotated[float, Field(ge=0.0, le=1e11, description="seconds since 1970; greenest hours before it")] | None = None
     priority: Annotated[int, Field(ge=-10, le=10)] = 0
 
 
@@ -220,7 +223,11 @@ def video_json(video: Video) -> dict[str, Any]:
         "camera": order.camera,
         "light": order.light,
         "mood": order.mood,
+        "cache": order.cache,
         "budget_wh": order.budget_Wh,
+        "budget_gco2e": order.budget_gCO2e,
+        "deadline": _whole(video.deadline),
+        "not_before": _whole(video.not_before),
         "strength": order.strength,
         "anchors": [{f"{a.source.kind}_id": a.source.id, "at": a.at, "strength": a.strength} for a in order.anchors],
         "sources": [s.id for s in order.sources if s.kind == "video"],

@@ -15,7 +15,7 @@ _Number = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Table(DeclarativeBase):
-    """Base of the tables. Times are seconds since 1970, energies watt-hours."""
+    """Base of the tables. Times are seconds since 1970, energies watt-hours, carbon grams of CO2 equivalent."""
 
 
 class Key(Table):
@@ -27,6 +27,7 @@ class Key(Table):
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[float] = mapped_column(Float)
     wh_per_day: Mapped[float | None] = mapped_column(Float)
+    gco2e_per_day: Mapped[float | None] = mapped_column(Float)
     rpm: Mapped[int | None] = mapped_column(Integer)
     revoked: Mapped[bool] = mapped_column(Boolean, default=False)
 
@@ -66,6 +67,8 @@ class Video(Table):
     priority: Mapped[int] = mapped_column(Integer, default=0)
     position: Mapped[float] = mapped_column(Float, default=0.0)
     paused: Mapped[bool] = mapped_column(Boolean, default=False)
+    not_before: Mapped[float | None] = mapped_column(Float)  # it waits for greener electricity until then
+    deadline: Mapped[float | None] = mapped_column(Float)
     deleted: Mapped[bool] = mapped_column(Boolean, default=False)
     swept: Mapped[bool] = mapped_column(Boolean, default=False)  # its files are gone too
     control: Mapped[str] = mapped_column(String(16), default="")
@@ -81,6 +84,7 @@ class Video(Table):
     output: Mapped[str | None] = mapped_column(String(64))  # folder of the finished files, under the video's own
     energy: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     energy_Wh: Mapped[float | None] = mapped_column(Float)
+    carbon_gCO2e: Mapped[float | None] = mapped_column(Float)
     facts: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # warnings, understood, not_understood, weights, runtime
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)

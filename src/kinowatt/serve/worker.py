@@ -17,35 +17,35 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from sqlalchemy import select
 
 from kinowatt.clip import Clip
-from kinowatt.energy.bill import EnergyBill
+from kinowatt.energy.bill import LOAD, EnergyBill
+from kinowatt.energy.ledger import Ledger, Run
 from kinowatt.energy.meter import Meter
+from kinowatt.energy.predict import Work
+from kinowatt.engine import cost
 from kinowatt.engine import engine as engines
 from kinowatt.engine.bridge import Bridge, bridge
 from kinowatt.engine.engine import Engine, Progress, State, Take
-from kinowatt.errors import DeviceError, KinowattError, MediaError
-from kinowatt.media.image import read_image
-from kinowatt.media.provenance import stamp
-from kinowatt.media.video import read_video, write_joined
+from kinowatt.errors import DeviceError, KinowattError
+from kinowatt.media.provenance import write_labelled
 from kinowatt.models import weights
-from kinowatt.serve import logs, references
+from kinowatt.serve import logs
 from kinowatt.serve.catalogue import Catalogue
 from kinowatt.serve.claims import LEASE_S, Claim, Claims, Lost
 from kinowatt.serve.database import Database
+from kinowatt.serve.footage import Footage
 from kinowatt.serve.jobs import CANCELLED
-from kinowatt.serve.orders import BRIDGES, SOFT, Order, Source
+from kinowatt.serve.orders import BRIDGES, SOFT, Order
 from kinowatt.serve.pictures import spritesheet, thumbnail
 from kinowatt.serve.reasons import DiskFull, reason
 from kinowatt.serve.store import LATENTS, SPRITESHEET, THUMBNAIL, VIDEO, Store
-from kinowatt.serve.tables import CANCEL, COMPLETED, PAUSE, Video
-from kinowatt.shot import Shot
+from kinowatt.serve.tables import CANCEL, PAUSE
+from kinowatt.shot import Budget, Shot
 
 IDLE_S = 0.2  # between two looks at an empty queue
 SAVE_EVERY_S = 1.0  # between two savings of a take's state (a few ms each); the last step is always saved
@@ -125,6 +125,7 @@ class Job:
     def __init__(self, worker: Worker, claim: Claim) -> None:
         self.worker, self.claim = worker, claim
         self.order = Order.from_json(claim.video.order)
+        self.footage = Footage(worker.database, worker.store, self.order)
         self.folder = worker.store.video(claim.id)
         self.before = EnergyBill.from_json(claim.video.energy) if claim.video.energy else None  # of attempts that were broken off
         self.control = ""
@@ -190,94 +191,71 @@ class Job:
         if self.worker.store.free_bytes() < LEAST_FREE_BYTES:
             raise DiskFull
         self.folder.mkdir(parents=True, exist_ok=True)
-        engine = self.worker.engine(self.order.model)
-        self._weights = engine.model.sha256
-        anchors = [self._clip(p.source) for p in self.order.anchors]
-        sources = [self._clip(s) for s in self.order.sources]
-        shot, plan = self._shot(engine, anchors, sources)
         meter = Meter()
         with meter:
-            take = engine.generate(replace(shot, model=self.order.model), self._step, meter, self._state(engine))
+            with meter.phase(LOAD):
+                engine = self.worker.engine(self.order.model)
+            self._weights = engine.model.sha256
+            with meter.phase("read"):
+                anchors = [self.footage.clip(p.source) for p in self.order.anchors]
+                sources = [self.footage.clip(s) for s in self.order.sources]
+            shot, plan = self._shot(engine, anchors, sources)
+            take = engine.generate(self._left(shot), self._step, meter, self._state(engine))
             clip = plan.join(take.clip) if plan else take.clip
-            parts = plan.parts(take.clip, [self._file(s) for s in self.order.sources]) if plan else [clip]
+            parts = plan.parts(take.clip, [self.footage.file(s) for s in self.order.sources]) if plan else [clip]
             output = self.folder / self.claim.token
             output.mkdir()
             with meter.phase("write"):
                 self._step(Progress("write", 1, 1, meter.so_far()))
                 thumbnail(output / THUMBNAIL, clip)
                 spritesheet(output / SPRITESHEET, clip)
-                self._save_latents(output / LATENTS, take)
-                bill = self._bill(meter.so_far())
+                self.footage.save_latents(output / LATENTS, take)
                 facts = {"weights_sha256": take.weights_sha256, "runtime": take.runtime, "warnings": self._warnings(take)}
-                write_joined(output / VIDEO, parts, stamp(take.shot, bill.to_json(), facts))
-        self._finish(take, clip, self._bill(meter.bill), output)
+                new = plan.new_frames(take.clip) if plan else None
+                write_labelled(output / VIDEO, parts, take.shot, lambda: self._bill(meter.so_far()).to_json(), facts, new)
+        work = cost.work(engine.plan(take.shot), engine.anatomy)
+        self._remember(engine, take, clip, meter.bill, work)
+        self._finish(take, clip, self._bill(meter.bill), output, work)
+
+    def _left(self, shot: Shot) -> Shot:
+        """The shot with what earlier attempts have left of its budget."""
+        spent = self.before
+        if spent is None or shot.budget == Budget():
+            return replace(shot, model=self.order.model)
+        wh, grams = shot.budget.Wh, shot.budget.gCO2e
+        left_Wh = None if wh is None else max(wh - (spent.total_Wh or 0.0), wh / 100)
+        left_gCO2e = None if grams is None else max(grams - (spent.carbon_gCO2e or 0.0), grams / 100)
+        return replace(shot, model=self.order.model, budget=Budget(left_Wh, left_gCO2e))
+
+    def _remember(self, engine: Engine, take: Take, clip: Clip, bill: EnergyBill, work: Work) -> None:
+        """Put this attempt into the machine's ledger, which predictions learn from; a ledger that fails costs no video."""
+        run = Run(
+            "serve",
+            engine.model.spec.name,
+            engine.place.device,
+            engine.place.runtime,
+            bill.to_json(),
+            work if self.before is None else None,
+            key=self.claim.video.owner,
+            frames=clip.frames,
+            width=clip.width,
+            height=clip.height,
+            fps=clip.fps or 0.0,
+            steps=take.shot.steps or 0,
+        )
+        try:
+            Ledger().add(run)
+        except (KinowattError, OSError) as error:
+            log.warning("not in the ledger", extra={"job": self.claim.id, "error": str(error)[:200]})
 
     def _shot(self, engine: Engine, anchors: list[Clip], sources: list[Clip]) -> tuple[Shot, Bridge | None]:
         """The shot, and where it leans on given clips how both are joined."""
         way = next((w for w in BRIDGES if w == self.order.mode), None)
         if way is None:
             return self.order.shot(anchors, sources if self.order.mode in SOFT else ()), None
-        latents = self._latents(engine) if way == "forward" else None
+        latents = self.footage.latents(engine.model.sha256) if way == "forward" else None
         plan = bridge(self.order.shot(anchors), sources, way, engine.model.spec, latents)
         return plan.shot, plan
-
-    def _file(self, source: Source) -> Path | None:
-        """The file of a video of ours, which is in our encoding."""
-        if source.kind != "video":
-            return None
-        return self.worker.store.video(source.id) / str(self._parent(source.id).output) / VIDEO
-
-    def _clip(self, source: Source) -> Clip:
-        """Footage of a source. MediaError if it is gone or cannot be read."""
-        if source.kind == "video":
-            return read_video(self._file(source) or Path())
-        path = self.worker.store.file(source.id)
-        if not path.exists():
-            raise MediaError("a reference of this job was deleted before the job began")
-        try:
-            return read_image(path) if references.look(path).is_image else read_video(path)
-        except MediaError as error:  # its path is nobody's business but ours
-            raise MediaError(str(error).replace(str(path), "a reference of this job")) from error
-
-    def _parent(self, id: str) -> Video:
-        with self.worker.database.read() as session:
-            parent = session.scalar(select(Video).where(Video.id == id, Video.status == COMPLETED, Video.deleted.is_(False)))
-        if parent is None:
-            raise MediaError(f"the video {id}, which this job works on, was deleted before the job began")
-        return parent
-
-    def _latents(self, engine: Engine) -> np.ndarray | None:
-        """What the parent's last frames were decoded from, if the same weights made it."""
-        source = self.order.sources[0]
-        if source.kind != "video":
-            return None
-        parent = self._parent(source.id)
-        path = self.worker.store.video(source.id) / str(parent.output) / LATENTS
-        if (parent.facts or {}).get("weights_sha256") != engine.model.sha256 or not path.exists():
-            return None
-        tensors, _ = weights.load(path)
-        return tensors["latents"].float().numpy()
-
-    def _save_latents(self, path: Path, take: Take) -> None:
-        """Keep the latents that end the result, so that time can go on from them."""
-        own = take.latents_1CFHW
-        assert own is not None
-        latents = own[0]
-        if self.order.mode == "forward":
-            anchor = next((a for a in take.shot.anchors if a.latents_CFHW is not None), None)
-            if anchor is None or anchor.latents_CFHW is None:
-                return  # the parent has none, so the whole has none either: next time its pixels are encoded
-            latents = np.concatenate([anchor.latents_CFHW, latents[:, (anchor.clip.frames - 1) // 4 + 1 :]], 1)
-        elif self.order.mode in ("backward", "connect"):
-            parent = self.order.sources[-1]
-            if parent.kind == "video":
-                old = self.worker.store.video(parent.id) / str(self._parent(parent.id).output) / LATENTS
-                if old.exists():
-                    path.write_bytes(old.read_bytes())
-            return
-        elif self.order.mode == "loop":
-            return
-        weights.save(path, {"latents": torch.from_numpy(latents).half()}, {})
 
     def _warnings(self, take: Take) -> list[str]:
         said = list(take.warnings)
@@ -300,7 +278,9 @@ class Job:
             log.warning("state not read", extra={"job": self.claim.id, "error": str(error)[:200]})
             path.unlink()
             return None
-        return State(made["done"], tensors["latents"].numpy()) if made["weights"] == engine.model.sha256 else None
+        if made["weights"] != engine.model.sha256:
+            return None
+        return State(made["done"], tensors["latents"].numpy(), tensors["schedule"].numpy(), made["means"])
 
     def _step(self, progress: Progress) -> None:
         """After each step: report, save, show; and stop if that is asked for."""
@@ -312,8 +292,10 @@ class Job:
             save = True
         if save and progress.state is not None:
             self._saved_at = now
-            latents = {"latents": torch.from_numpy(progress.state.latents_1CFHW)}
-            weights.save(self.folder / "state.safetensors", latents, {"done": progress.state.done, "weights": self._weights})
+            state = progress.state
+            tensors = {"latents": torch.from_numpy(state.latents_1CFHW), "schedule": torch.from_numpy(state.schedule_SF)}
+            told = {"done": state.done, "means": dict(state.means), "weights": self._weights}
+            weights.save(self.folder / "state.safetensors", tensors, told)
         if progress.look is not None and not last and now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
             thumbnail(self.folder / "preview.webp", Clip(progress.look()[None], fps=16.0))
@@ -329,13 +311,11 @@ class Job:
         if asked == CANCEL or (asked == PAUSE and (save or progress.state is None)):
             raise Stopped(asked)
         self.control = asked  # a pause waits for the next step, which is saved
-        budget, spent = self.order.budget_Wh, bill.total_Wh
-        if budget is not None and spent is not None and spent > budget and progress.phase == "denoise":
-            raise Stopped(f"the job was stopped at {spent:.3g} Wh, over its budget of {budget:.3g} Wh, after {progress.done} steps")
 
-    def _finish(self, take: Take, clip: Clip, bill: EnergyBill, output: Path) -> None:
+    def _finish(self, take: Take, clip: Clip, bill: EnergyBill, output: Path, work: Work) -> None:
         facts = {
             **(self.claim.video.facts or {}),
+            **({"work": asdict(work)} if self.before is None else {}),  # a bill of several attempts teaches nothing
             "model": self.order.model,
             "weights_sha256": take.weights_sha256,
             "runtime": take.runtime,

@@ -1,0 +1,40 @@
+"""Words that several verbs share, and how they are read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kinowatt.errors import OutputError, ShotError
+
+say = Console(stderr=True, highlight=False)
+
+ModelName = Annotated[str, typer.Option("--model", help="a known model, or a folder of weights")]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
+RuntimeName = Annotated[str, typer.Option("--runtime", help="auto, torch or openvino")]
+Zone = Annotated[
+    str | None, typer.Option(help="where the electricity is from, for example FR or CN-GD; default: KINOWATT_ZONE, else the world")
+]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """ "256x144" to (256, 144). ShotError if it is no size."""
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) != 2 or not all(p.strip().isdecimal() for p in parts):
+        raise ShotError(f"size {text!r} is not understood; write width x height, for example 256x256")
+    return int(parts[0]), int(parts[1])
+
+
+def check_writable(out: Path) -> None:
+    """Refuse before a joule is spent, not after the last step. OutputError."""
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder; name a file in it, for example {out / 'out.mp4'}")
+    if not out.parent.is_dir():
+        raise OutputError(f"the folder {out.parent} does not exist; make it first, or write elsewhere with -o")
+    if not os.access(out.parent, os.W_OK) or (out.exists() and not os.access(out, os.W_OK)):
+        raise OutputError(f"{out} cannot be written; choose another place with -o")

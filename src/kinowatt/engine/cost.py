@@ -1,0 +1,155 @@
+"""What a plan asks of a network, in arithmetic: the bridge between models, plans and the energy predictor. No torch here."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kinowatt.energy.anatomy import KNOWN, Anatomy
+from kinowatt.energy.calibration import Calibration, prequential, published
+from kinowatt.energy.devices import gpus
+from kinowatt.energy.ledger import RECENT, Ledger, past_of
+from kinowatt.energy.predict import LEAST_HISTORY, Past, Prediction, Work, cpu_efficiency, gpu_efficiency, warm
+from kinowatt.energy.processors import cpu_name
+from kinowatt.engine.plan import Plan
+from kinowatt.errors import InputError, WeightsError
+from kinowatt.models import specs
+from kinowatt.models.specs import MODELS, ModelSpec
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model runs: the device's name, the runtime's, and whether it is a GPU."""
+
+    device: str
+    runtime: str
+    is_gpu: bool
+
+
+DECODER_TIME = (0.25, 0.5, 1.0, 1.0)  # frames that a stage of spark's decoder holds, per frame that comes out
+
+
+def find(name: str) -> Anatomy:
+    """The anatomy of a model that runs here, of one known on paper, or of a folder of weights. WeightsError if there is none."""
+    if name in KNOWN:
+        return KNOWN[name]
+    if name in MODELS:
+        return of(MODELS[name])
+    if (Path(name) / "denoiser.safetensors").is_file():
+        return of(specs.find(name))
+    raise WeightsError(f"no model named {name!r}; known are {', '.join((*MODELS, *KNOWN))}, or name a folder of weights")
+
+
+def of(spec: ModelSpec) -> Anatomy:
+    """Of a model of our own, read from the headers of its files."""
+    shapes, config = _header(spec.folder / "denoiser.safetensors")
+    codec_shapes, codec = _header(spec.folder / "codec.safetensors")
+    try:
+        dit = config["dit"]
+        parameters = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("dit."))
+        patch = (int(dit["patch"][0]), int(dit["patch"][1]), int(dit["patch"][2]))
+        side = spec.grid // patch[1]
+        decode = _decode_FLOP(codec_shapes, len(codec["codec"]["decoder_widths"]), side)
+        frames = round(spec.seconds * spec.fps / 4) * 4 + 1
+        return Anatomy(
+            spec.name,
+            float(parameters),
+            dit["heads"] * dit["head_dim"],
+            dit["layers"],
+            patch,
+            (4, side, side),
+            spec.fps,
+            spec.size,
+            frames,
+            spec.steps,
+            1 if spec.guidance == 1.0 else 2,
+            "its own files",
+            decode,
+        )
+    except (KeyError, TypeError, IndexError) as error:
+        raise WeightsError(f"the files in {spec.folder} are not a kinowatt model ({error}); retrain or restore them") from error
+
+
+def _decode_FLOP(shapes: dict[str, list[int]], stages: int, side: int) -> float:
+    """Per pixel and frame: every weight of a stage of the light decoder is used once per position of that stage."""
+    total = 0.0
+    for name, shape in shapes.items():
+        if name.startswith("decoder.") and len(shape) == 4:
+            part, number = (*name.split(".")[1:3], "0")[:2]
+            stage = {"conv_in": 0, "conv_out": stages - 1}.get(part)
+            if stage is None:
+                stage = int(number) + (part == "up")
+            total += 2.0 * math.prod(shape) * DECODER_TIME[stage] * (2**stage / side) ** 2
+    return total
+
+
+def _header(path: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
+    """Shapes and config of a safetensors file, without its tensors."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        config = json.loads(header.pop("__metadata__", {}).get("config", "{}"))
+        return {name: row["shape"] for name, row in header.items()}, config
+    except (OSError, ValueError, struct.error, MemoryError, KeyError, AttributeError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file ({error}); restore or retrain it") from error
+
+
+def work(plan: Plan, anatomy: Anatomy) -> Work:
+    """The arithmetic of a plan: what the denoiser and the decoder have to do."""
+    assert plan.shot.steps is not None
+    assert plan.shot.cache is not None
+    tokens = anatomy.tokens(plan.frames, plan.canvas_width, plan.canvas_height)
+    steps, every = plan.shot.steps, plan.shot.cache
+    passes = steps if plan.shot.guidance == 1.0 else steps + math.ceil(steps / every)
+    pixels = plan.frames * plan.canvas_width * plan.canvas_height
+    return Work(passes * anatomy.pass_FLOP(tokens), (anatomy.decode_FLOP or 0.0) * pixels)
+
+
+def work_on_paper(anatomy: Anatomy, size: tuple[int, int], frames: int, steps: int, passes: int) -> Work:
+    """The arithmetic of a clip of a model that need not be here."""
+    flop = steps * passes * anatomy.pass_FLOP(anatomy.tokens(frames, *size))
+    return Work(flop, (anatomy.decode_FLOP or 0.0) * frames * size[0] * size[1])
+
+
+def predicted(amount: Work, anatomy: Anatomy, place: Place, past: Sequence[Past]) -> Prediction | None:
+    """Energy and time of that much work there; None on a GPU of which nothing is known and that has no history yet."""
+    try:
+        device = gpu_efficiency(place.device, anatomy.width) if place.is_gpu else cpu_efficiency(place.runtime)
+    except InputError:
+        if len(past) < LEAST_HISTORY:
+            return None
+        device = cpu_efficiency(place.runtime)  # not used: history is enough
+    return warm(amount, device, past)
+
+
+def here(ledger: Ledger, model: str) -> tuple[Place, list[Past]]:
+    """Where a model ran last on this machine, with what was learned there; else where a first run would take place."""
+    last = ledger.last(model)
+    if last is not None:
+        place = Place(last.device, last.runtime, last.bill["gpu_J"] is not None)
+        return place, ledger.past(model, place.device, place.runtime)
+    return guess(), []
+
+
+def guess() -> Place:
+    """Where a first run would take place on this machine."""
+    found = gpus()
+    if found:
+        return Place(getattr(found[0], "gpu", "GPU"), "torch bfloat16", True)
+    return Place(cpu_name() or "CPU", "openvino", False)
+
+
+def calibrate(ledger: Ledger, model: str) -> Calibration:
+    """All published clips, and the model's own runs on this machine in the order in which they were made."""
+    anatomy, (place, _) = find(model), here(ledger, model)
+    past = []
+    for run in ledger.runs(model=anatomy.name):
+        if (run.device, run.runtime) == (place.device, place.runtime) and (clip := past_of(run.work, run.bill)) is not None:
+            past.append((f"{run.model} {run.width}x{run.height}x{run.frames}, {run.steps} steps", clip))
+    own = prequential(past[-RECENT:], lambda work, before: predicted(work, anatomy, place, before))
+    return Calibration(published(), own, f"{place.device}, {place.runtime}")
