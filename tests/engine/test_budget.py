@@ -88,10 +88,12 @@ def pace(spent: list[float], **given: float) -> Pace:
 
 def test_the_pace_slows_when_steps_cost_more() -> None:
     spent = [0.0]
-    kept = pace(spent)
-    assert kept.left(0) == 20
-    spent[0] = 40.0  # five steps at twice the price
-    assert kept.left(5) == (100 - 40 - 20) // 8, "and the rest is thought to cost twice as much"
+    for cold, rest in ((False, 10), (True, 20)):  # a first guess that was wrong is thought to be as wrong in the rest
+        spent[0] = 0.0
+        kept = pace(spent, cold=cold)
+        assert kept.left(0) == 20
+        spent[0] = 40.0  # five steps at twice the price
+        assert kept.left(5) == (100 - 40 - rest) // 8
 
 
 def test_the_pace_quickens_when_steps_cost_less_but_not_beyond_what_helps() -> None:

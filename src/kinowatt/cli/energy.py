@@ -232,9 +232,11 @@ def tune_verb(
     device: DeviceName = "auto",
     runtime: RuntimeName = "auto",
     zone: Zone = None,
-    out: Annotated[Path | None, typer.Option(help="where frontier.json and frontier.png go; default: beside the weights")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of frontier.json; default: beside the weights")] = None,
+    png: Annotated[Path, typer.Option(help="the drawing")] = Path("frontier.png"),
 ) -> None:
     """Measure quality against joules over steps, guidance, size and caching, and write the frontier that budgets choose from."""
     from kinowatt.train import tune
 
-    print("\n".join(tune.tune(model, clips, device, runtime, zone, out, say.print)))
+    check_writable(png)
+    print("\n".join(tune.tune(model, clips, device, runtime, zone, out, png, lambda line: say.print(line, markup=False))))

@@ -33,6 +33,7 @@ Light = Annotated[str | None, typer.Option(help="time of day: dawn, noon, dusk, 
 Mood = Annotated[str | None, typer.Option(help="mood: lonely, lively, calm, tense, mysterious")]
 BudgetWh = Annotated[float | None, typer.Option(help="what it may cost in all, in watt-hours")]
 BudgetGrams = Annotated[float | None, typer.Option("--budget-gco2e", help="what it may cost in all, in grams of CO2 equivalent")]
+Deadline = Annotated[str | None, typer.Option(help="wait for the greenest hours before then: 6h, 2d, or 2026-12-01T06:00")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what it would be and cost, and make nothing")]
 Sheet = Annotated[bool, typer.Option("--sheet", help="a contact sheet (PNG) beside the video")]
 
@@ -62,6 +63,7 @@ def generate_verb(
     zone: Zone = None,
     budget_wh: BudgetWh = None,
     budget_gco2e: BudgetGrams = None,
+    deadline: Deadline = None,
     dry_run: DryRun = False,
     sheet: Sheet = False,
     as_json: Json = False,
@@ -75,7 +77,7 @@ def generate_verb(
     request = replace(request, anchors=tuple(anchors), camera=Camera(camera, lens, shot, angle), light=light, mood=mood)
     if seconds is None and any(a.strength < 1 for a in anchors):
         request = replace(request, seconds=max(a.clip.seconds for a in anchors if a.strength < 1))
-    _shoot("generate", request, How(out, device, runtime, zone, dry_run, sheet, as_json))
+    _shoot("generate", request, How(out, device, runtime, zone, deadline, dry_run, sheet, as_json))
 
 
 def extend_verb(
@@ -95,13 +97,16 @@ def extend_verb(
     zone: Zone = None,
     budget_wh: BudgetWh = None,
     budget_gco2e: BudgetGrams = None,
+    deadline: Deadline = None,
     dry_run: DryRun = False,
     sheet: Sheet = False,
     as_json: Json = False,
 ) -> None:
     """Run a clip on into the future, or with --backward into the past."""
     request = _shot(prompt, size, seconds, seed, steps, guidance, cache, "", model, Budget(budget_wh, budget_gco2e))
-    _bridge("extend", request, [clip], "backward" if backward else "forward", How(out, device, runtime, zone, dry_run, sheet, as_json))
+    _bridge(
+        "extend", request, [clip], "backward" if backward else "forward", How(out, device, runtime, zone, deadline, dry_run, sheet, as_json)
+    )
 
 
 def connect_verb(
@@ -121,13 +126,14 @@ def connect_verb(
     zone: Zone = None,
     budget_wh: BudgetWh = None,
     budget_gco2e: BudgetGrams = None,
+    deadline: Deadline = None,
     dry_run: DryRun = False,
     sheet: Sheet = False,
     as_json: Json = False,
 ) -> None:
     """Fill the time between two clips."""
     request = _shot(prompt, size, seconds, seed, steps, guidance, cache, "", model, Budget(budget_wh, budget_gco2e))
-    _bridge("connect", request, [before, after], "connect", How(out, device, runtime, zone, dry_run, sheet, as_json))
+    _bridge("connect", request, [before, after], "connect", How(out, device, runtime, zone, deadline, dry_run, sheet, as_json))
 
 
 def loop_verb(
@@ -146,13 +152,14 @@ def loop_verb(
     zone: Zone = None,
     budget_wh: BudgetWh = None,
     budget_gco2e: BudgetGrams = None,
+    deadline: Deadline = None,
     dry_run: DryRun = False,
     sheet: Sheet = False,
     as_json: Json = False,
 ) -> None:
     """Lead a clip back to its own beginning."""
     request = _shot(prompt, size, seconds, seed, steps, guidance, cache, "", model, Budget(budget_wh, budget_gco2e))
-    _bridge("loop", request, [clip], "loop", How(out, device, runtime, zone, dry_run, sheet, as_json))
+    _bridge("loop", request, [clip], "loop", How(out, device, runtime, zone, deadline, dry_run, sheet, as_json))
 
 
 def remix_verb(
@@ -173,6 +180,7 @@ def remix_verb(
     zone: Zone = None,
     budget_wh: BudgetWh = None,
     budget_gco2e: BudgetGrams = None,
+    deadline: Deadline = None,
     dry_run: DryRun = False,
     sheet: Sheet = False,
     as_json: Json = False,
@@ -181,7 +189,7 @@ def remix_verb(
     request = _shot(prompt, size, seconds, seed, steps, guidance, cache, negative, model, Budget(budget_wh, budget_gco2e))
     source = read_video(clip)
     request = replace(request, seconds=min(source.seconds, 60.0) if seconds is None else seconds)
-    _shoot("remix", remix(request, source, strength=strength), How(out, device, runtime, zone, dry_run, sheet, as_json))
+    _shoot("remix", remix(request, source, strength=strength), How(out, device, runtime, zone, deadline, dry_run, sheet, as_json))
 
 
 def _shot(

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinowatt.cli.words import check_writable, say
+from kinowatt.cli.words import check_writable, say, time_of
 from kinowatt.clip import Clip
 from kinowatt.energy.bill import LOAD, EnergyBill, in_Wh
+from kinowatt.energy.grid_source import forecast
+from kinowatt.energy.hourly import SLACK, UNKNOWN_S, greenest
 from kinowatt.energy.ledger import Ledger, Run
 from kinowatt.energy.meter import Meter
 from kinowatt.engine import cost
 from kinowatt.engine.bridge import Bridge
 from kinowatt.engine.budget import fitted
 from kinowatt.engine.plan import Plan, fill
-from kinowatt.errors import OutputError
+from kinowatt.errors import InputError, OutputError
 from kinowatt.media.provenance import write_labelled, write_labelled_image
 from kinowatt.media.sheet import contact_sheet
 from kinowatt.models import specs
@@ -35,6 +39,7 @@ class How:
     device: str
     runtime: str
     zone: str | None
+    deadline: str | None
     dry_run: bool
     sheet: bool
     as_json: bool
@@ -50,6 +55,8 @@ def make(verb: str, request: Shot, how: How, joined: Bridge | None = None, files
     check_writable(how.out)
     if how.out.suffix.lower() not in (".mp4", ".png"):
         raise OutputError(f"{how.out} is neither .mp4 nor .png; kinowatt writes H.264 video as .mp4 and pictures as .png")
+    if how.deadline is not None:
+        _wait(request, time_of(how.deadline), how.zone)
     meter = Meter(zone=how.zone)
     with meter:
         with meter.phase(LOAD):
@@ -66,6 +73,24 @@ def make(verb: str, request: Shot, how: How, joined: Bridge | None = None, files
         contact_sheet(how.out.with_name(how.out.stem + "-sheet.png"), [(take.shot.prompt, clip)])
     _remember(verb, engine, take, clip, bill, how.out)
     _tell(take, clip, bill, how, [label[key] for key in ("unsigned_because", "no_manifest_because") if label.get(key)])
+
+
+def _wait(request: Shot, deadline: float, zone: str | None) -> None:
+    """Sleep until the greenest hours before the deadline, where hours are known. InputError if it cannot be met."""
+    spec = specs.find(request.model)
+    place, past = cost.here(Ledger(), spec.name)
+    anatomy = cost.of(spec)
+    expected = cost.predicted(cost.work(fill(request, spec), anatomy), anatomy, place, past)
+    lasts, trace, now = (expected.seconds * SLACK if expected else UNKNOWN_S), forecast(zone), time.time()
+    if deadline < now + lasts:
+        raise InputError(f"this takes about {lasts:.0f} s and the deadline is in {max(deadline - now, 0.0):.0f} s; give it more")
+    window = None if trace is None else greenest(trace, now, deadline, lasts)
+    if window is None or window.mean_gCO2e_per_kWh is None:
+        say.print("note: the deadline changes nothing: the carbon intensity of these hours is not known", markup=False)
+        return
+    at = datetime.fromtimestamp(window.begin_s).strftime("%Y-%m-%d %H:%M")
+    say.print(f"waiting until {at} for {window.mean_gCO2e_per_kWh:.0f} g CO2e/kWh", markup=False)
+    time.sleep(max(window.begin_s - time.time(), 0.0))
 
 
 def _generate(engine: Engine, request: Shot, meter: Meter, *, quiet: bool) -> Take:

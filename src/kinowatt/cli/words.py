@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from kinowatt.errors import OutputError, ShotError
+from kinowatt.errors import InputError, OutputError, ShotError
 
 say = Console(stderr=True, highlight=False)
 
@@ -38,3 +40,15 @@ def check_writable(out: Path) -> None:
         raise OutputError(f"the folder {out.parent} does not exist; make it first, or write elsewhere with -o")
     if not os.access(out.parent, os.W_OK) or (out.exists() and not os.access(out, os.W_OK)):
         raise OutputError(f"{out} cannot be written; choose another place with -o")
+
+
+def time_of(text: str) -> float:
+    """ "6h", "90min", "2d" from now, or a date and time (local, unless it names its zone), to seconds since 1970. InputError."""
+    units = {"min": 60.0, "h": 3600.0, "d": 86400.0}
+    for unit, seconds in units.items():
+        if text.endswith(unit) and text[: -len(unit)].replace(".", "", 1).isdecimal():
+            return time.time() + float(text[: -len(unit)]) * seconds
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise InputError(f"{text!r} is no time; write 6h, 90min or 2d from now, or a date such as 2026-12-01T06:00") from None

@@ -31,6 +31,8 @@ import numpy.typing as npt
 from kinowatt.errors import InputError
 
 HOUR_s = 3600.0
+SLACK = 2.0  # a job that waits for greener hours is thought to last twice as long as predicted
+UNKNOWN_S = 600.0  # how long a job may last of which nothing is known
 MOST_gCO2e_per_kWh = 2000.0  # more than any power plant emits (lignite: about 1,200): a number above is in another unit
 MOST_BYTES = 64_000_000  # ten years of Electricity Maps' export are 13 MB
 TIMES = ("datetime", "datetime (utc)", "datetime_utc")

@@ -1,7 +1,7 @@
 """Energy and time before the event: from arithmetic and published measurements, then corrected by this machine's own bills.
 
-Cold, E = FLOP / η, with η in FLOP per joule fitted to measured clips (`POINTS`) by GPU and width of the network. Warm, three
-non-negative terms (denoising, decoding, a constant) are fitted to the relative errors of finished clips of the same model, device and
+Cold, E = FLOP / η, with η in FLOP per joule fitted to measured clips (`POINTS`) by GPU and width of the network. Warm, four
+non-negative terms (`TERMS`) are fitted to the relative errors of finished clips of the same model, device and
 runtime.
 """
 
@@ -22,6 +22,7 @@ from kinowatt.errors import InputError
 NORMAL_P90 = 1.2816  # standard deviations from the middle to the 90th percentile of a normal distribution
 PAPER_SPREAD = 0.25  # standard deviation of ln E for GPUs that nobody has measured for us: a factor 1.38 between P10 or P90 and the middle
 CPU_SPREAD = 0.5  # the same for a CPU whose power is itself a model
+TERMS = 4  # of the warm law: operations of denoising, its steps, operations of decoding, a constant
 LEAST_HISTORY = 3  # finished clips before history is trusted more than the formula
 HISTORY_FLOOR = 0.02  # standard deviation of ln E that no fit goes under: clips differ by as much from run to run
 GPUS_SPEED, GPUS_ENERGY = (
@@ -34,10 +35,11 @@ CPU_FLOP_PER_S = {"openvino": 150e9, "torch": 60e9}  # the same on two cores
 
 @dataclass(frozen=True)
 class Work:
-    """Floating-point operations of one clip."""
+    """Floating-point operations of one clip, and how many steps they come in: each has a price of its own on small clips."""
 
     denoise_FLOP: float
     decode_FLOP: float = 0.0
+    steps: int = 0
 
     @property
     def FLOP(self) -> float:
@@ -164,7 +166,7 @@ def cold(work: Work, device: Efficiency, gpus: int = 1) -> Prediction:
 
 
 def warm(work: Work, device: Efficiency, past: Sequence[Past]) -> Prediction:
-    """Corrected by finished clips; with few of them one factor, with more all three terms."""
+    """Corrected by finished clips; with few of them one factor, with more all terms."""
     if len(past) < LEAST_HISTORY:
         return cold(work, device)
     joules, rest, spread = _fit(work, past, [p.joules_J for p in past])
@@ -185,28 +187,30 @@ def _fit(work: Work, past: Sequence[Past], values: Sequence[float]) -> tuple[flo
     rows = np.array([_terms(p.work) for p in past])
     scaled = rows / np.array(values)[:, None]
     best: tuple[float, np.ndarray] | None = None
-    for count in range(1, min(3, len(past) - 1) + 1):
-        for chosen in map(list, combinations(range(3), count)):
+    for count in range(1, min(TERMS, len(past) - 1) + 1):
+        for chosen in map(list, combinations(range(TERMS), count)):
             if not scaled[:, chosen].any(axis=0).all():
                 continue  # a term that never occurred
             found, *_ = np.linalg.lstsq(scaled[:, chosen], np.ones(len(past)), rcond=None)
             if (found <= 0).any():
                 continue
-            # Errors are judged as if each free number had cost one clip, so that three terms need a reason.
+            # Errors are judged as if each free number had cost one clip, so that more terms need a reason.
             error = float(np.sum((scaled[:, chosen] @ found - 1) ** 2)) / max(len(past) - count, 1)
             if best is None or error < best[0]:
-                weights = np.zeros(3)
+                weights = np.zeros(TERMS)
                 weights[chosen] = found
                 best = error, weights
     assert best is not None  # one term alone is always positive
     here = _terms(work)
+    denoising = float(here[:2] @ best[1][:2])
     residuals = np.log(np.array(values) / np.maximum(rows @ best[1], 1e-12))
     spread = math.hypot(max(_spread(list(residuals)), HISTORY_FLOOR), _reach(work, past))
-    return float(here @ best[1]), float(here[1:] @ best[1][1:]), spread
+    value = float(here @ best[1])
+    return value, value - denoising, spread
 
 
 def _terms(work: Work) -> np.ndarray:
-    return np.array([work.denoise_FLOP / 1e9, work.decode_FLOP / 1e9, 1.0])
+    return np.array([work.denoise_FLOP / 1e9, work.steps, work.decode_FLOP / 1e9, 1.0])
 
 
 def _reach(work: Work, past: Sequence[Past]) -> float:

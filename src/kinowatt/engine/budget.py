@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from kinowatt.energy.bill import in_Wh
@@ -40,7 +41,8 @@ def frontier(folder: Path) -> tuple[Choice, ...]:
         return ()
     try:
         rows = json.loads(path.read_text())["choices"]
-        found = [Choice(**{**row, "size": tuple(row["size"])}) for row in rows]
+        known = {f.name for f in fields(Choice)}
+        found = [Choice(**{**{k: v for k, v in row.items() if k in known}, "size": tuple(row["size"])}) for row in rows]
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is no frontier ({error}); measure it anew with kinowatt tune") from error
     return tuple(sorted(found, key=lambda c: -(c.joules_J or 0.0)))
@@ -131,7 +133,7 @@ class Pace:
     """Keeps a take to its budget: after each step, how many more can be afforded.
 
     `spent_J()` is the bill so far; `rest_J` what comes after denoising, as predicted; `step_J` what a step is predicted to cost. Measured
-    steps replace the prediction, and correct the rest by the same factor.
+    steps replace the prediction; where that was `cold`, they correct the rest by the same factor.
     """
 
     budget_J: float
@@ -139,6 +141,7 @@ class Pace:
     step_J: float
     most_steps: int
     spent_J: Callable[[], float | None]
+    cold: bool = False
     begun_J: float | None = None
     first: int = 0
 
@@ -151,7 +154,9 @@ class Pace:
             self.begun_J, self.first = spent, done
         taken = done - self.first
         step = (spent - self.begun_J) / taken if taken else self.step_J
-        rest = self.rest_J * min(max(step / self.step_J, 0.5), 2.0) if self.step_J > 0 else self.rest_J
+        if taken == 1:  # one step says little
+            step = math.sqrt(step * self.step_J)
+        rest = self.rest_J * min(max(step / self.step_J, 0.5), 2.0) if self.cold and self.step_J > 0 else self.rest_J
         afford = (self.budget_J - spent - rest) / step if step > 0 else float(self.most_steps)
         if spent + step + rest > self.budget_J * OVER:
             raise BudgetError(

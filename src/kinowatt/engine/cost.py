@@ -107,13 +107,13 @@ def work(plan: Plan, anatomy: Anatomy) -> Work:
     steps, every = plan.shot.steps, plan.shot.cache
     passes = steps if plan.shot.guidance == 1.0 else steps + math.ceil(steps / every)
     pixels = plan.frames * plan.canvas_width * plan.canvas_height
-    return Work(passes * anatomy.pass_FLOP(tokens), (anatomy.decode_FLOP or 0.0) * pixels)
+    return Work(passes * anatomy.pass_FLOP(tokens), (anatomy.decode_FLOP or 0.0) * pixels, steps)
 
 
 def work_on_paper(anatomy: Anatomy, size: tuple[int, int], frames: int, steps: int, passes: int) -> Work:
     """The arithmetic of a clip of a model that need not be here."""
     flop = steps * passes * anatomy.pass_FLOP(anatomy.tokens(frames, *size))
-    return Work(flop, (anatomy.decode_FLOP or 0.0) * frames * size[0] * size[1])
+    return Work(flop, (anatomy.decode_FLOP or 0.0) * frames * size[0] * size[1], steps)
 
 
 def predicted(amount: Work, anatomy: Anatomy, place: Place, past: Sequence[Past]) -> Prediction | None:

@@ -20,7 +20,7 @@ from kinowatt.energy.processors import cpu_name
 from kinowatt.engine import conditioning, cost, noise, sample
 from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
 from kinowatt.engine.plan import Plan, fill
-from kinowatt.engine.runtime import CONVERT_J, Runtime, choose
+from kinowatt.engine.runtime import Runtime, choose
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.media.image import fit, fit_frame
 from kinowatt.models import model as models
@@ -81,8 +81,12 @@ class Engine:
 
     def predict(self, plan: Plan) -> Prediction | None:
         """Energy and time of a plan here, without loading, from this machine's ledger; None where nothing is known yet."""
+        return self._predictor()(plan)
+
+    def _predictor(self) -> Callable[[Plan], Prediction | None]:
+        """The same for many plans: the ledger is read once."""
         past = Ledger().past(self.model.spec.name, self.place.device, self.place.runtime)
-        return cost.predicted(cost.work(plan, self.anatomy), self.anatomy, self.place, past)
+        return lambda plan: cost.predicted(cost.work(plan, self.anatomy), self.anatomy, self.place, past)
 
     def plan(self, shot: Shot) -> Plan:
         """What `generate` would compute, without computing it."""
@@ -121,11 +125,10 @@ class Engine:
             wanted = replace(shot, **(means | {"size": tuple(means["size"])}))
         if budget_J is None:
             return (shot if resume is None else wanted), None, ()
-        spent_J, convert = meter.so_far().energy.total_J or 0.0, 0
         if resume is None:
             batches, shape, text = self._shapes(self.plan(shot))
-            convert = self.runtime.unprepared(shape, text, batches)
-            fit = fitted(shot, self.model.spec, budget_J, self.predict, spent_J + convert * CONVERT_J)
+            before_J = (meter.so_far().energy.total_J or 0.0) + self.runtime.prepare_J(shape, text, batches)
+            fit = fitted(shot, self.model.spec, budget_J, self._predictor(), before_J)
             wanted, prediction, said = fit.shot, fit.prediction, fit.notes
         else:
             known = self.predict(self.plan(wanted))
@@ -136,7 +139,7 @@ class Engine:
         assert plan.shot.steps is not None
         rest_J, most = prediction.rest_Wh * 3600, most_steps(shot, frontier(self.model.spec.folder), self.model.spec.steps)
         step_J = (prediction.Wh * 3600 - rest_J) / plan.shot.steps
-        pace = Pace(budget_J, rest_J, step_J, max(most, plan.shot.steps), lambda: meter.so_far().energy.total_J)
+        pace = Pace(budget_J, rest_J, step_J, max(most, plan.shot.steps), lambda: meter.so_far().energy.total_J, not prediction.clips)
         return wanted, pace, said
 
     def _shapes(self, plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

@@ -18,7 +18,8 @@ from kinowatt.models.protocols import Codec
 from kinowatt.models.vae import LightDecoder, Memory, MemoryBlock
 from kinowatt.places import cache
 
-CONVERT_J = 40.0  # of CPU time at 5.3 W per core, to convert one network for one shape (LOG.md)
+# Of CPU time at 7.5 W per core, to convert one of spark's networks for one shape, or to read it from the cache folder (LOG.md).
+CONVERT_J, READ_J = 29.0, 1.5
 
 
 class Runtime(Protocol):
@@ -39,8 +40,8 @@ class Runtime(Protocol):
         """Do now what is done once per shape, for latents of this shape and batches of these sizes."""
         ...
 
-    def unprepared(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> int:
-        """How many networks would have to be converted for that, which costs `CONVERT_J` each."""
+    def prepare_J(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> float:
+        """About what that would cost, in joules."""
         ...
 
 
@@ -64,9 +65,9 @@ class TorchRuntime:
     def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
         """Nothing: torch runs any shape."""
 
-    def unprepared(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> int:
-        """None."""
-        return 0
+    def prepare_J(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> float:
+        """Nothing."""
+        return 0.0
 
 
 class _DecoderStep(torch.nn.Module):
@@ -113,12 +114,13 @@ class OpenVinoRuntime(TorchRuntime):
     def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
         """Convert, or read from the cache, the denoiser for each batch size and the decoder."""
         for module, inputs, kind in self._networks(shape_BCFHW, text_LD, batches):
-            self._ready(module, inputs, kind)
+            if _key(inputs, kind) not in self._compiled:
+                self._run(module, inputs, kind)  # the first run of a compiled network takes longer than all others
 
-    def unprepared(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> int:
-        """Networks that are neither in memory nor in the cache folder."""
-        networks = self._networks(shape_BCFHW, text_LD, batches)
-        return sum(_key(i, k) not in self._compiled and not self._path(i, k).exists() for _, i, k in networks)
+    def prepare_J(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> float:
+        """For the networks that are not in memory: reading them from the cache folder, or converting them."""
+        keys = [(i, k) for _, i, k in self._networks(shape_BCFHW, text_LD, batches) if _key(i, k) not in self._compiled]
+        return sum(READ_J if self._path(i, k).exists() else CONVERT_J for i, k in keys)
 
     def _networks(
         self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]

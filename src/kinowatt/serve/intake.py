@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from kinowatt.energy.carbon import pue
 from kinowatt.energy.grid_source import current, forecast
-from kinowatt.energy.hourly import greenest
+from kinowatt.energy.hourly import SLACK, UNKNOWN_S, greenest
 from kinowatt.energy.ledger import past_of
 from kinowatt.energy.predict import LEAST_HISTORY, Past, Prediction, Work
 from kinowatt.engine import cost
@@ -36,8 +36,6 @@ MAX_TOTAL_S = 120.0  # of a clip that is extended again and again
 MAX_WAITING = 10_000  # jobs in the queue
 WAITING_S = 1.0  # how long a count of them is used
 HISTORY_S = 5.0  # how long a reading of the history is used
-SLACK = 2.0  # a job that waits for greener hours is thought to last twice as long as predicted
-UNKNOWN_S = 600.0  # how long a job may last of which nothing is known
 
 
 class QuotaExceeded(BadRequest):

@@ -1,0 +1,179 @@
+"""Quality per joule: a model's scores in the exam against the energy of a clip, over steps, guidance, caching and size."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinowatt.energy.meter import Meter
+from kinowatt.engine import engine as engines
+from kinowatt.engine.budget import FRONTIER, Choice
+from kinowatt.engine.engine import Engine
+from kinowatt.errors import DeviceError, MissingDependency, OutputError
+from kinowatt.places import cache
+from kinowatt.shot import Shot
+from kinowatt.train.exam import FRAMES, Exam, Score
+
+STEPS = (4, 8, 12, 20, 30)
+GUIDANCE = (1.0, 2.0, 3.0, 5.0)
+CACHES = (1, 2, 4)
+SHRINK = (0.75, 0.5)  # of the model's own side, for the smaller sizes
+
+
+def choices(size: tuple[int, int], grid: int) -> Iterator[Choice]:
+    """What is tried: everything at the model's own size, and without caching at smaller ones."""
+    for steps in STEPS:
+        yield Choice(steps, 1.0, 1, size, None)
+        for guidance in GUIDANCE[1:]:
+            for every in CACHES if guidance == 3.0 else CACHES[:1]:
+                yield Choice(steps, guidance, every, size, None)
+    smaller = {(max(round(size[0] * s / grid), 1) * grid, max(round(size[1] * s / grid), 1) * grid) for s in SHRINK} - {size}
+    for small in sorted(smaller, reverse=True):
+        for steps in (4, 8, 20):
+            for guidance in (1.0, 3.0):
+                yield Choice(steps, guidance, 1, small, None)
+
+
+def tune(
+    model: str, clips: int, device: str, runtime: str, zone: str | None, out: Path | None, png: Path, say: Callable[[str], None]
+) -> list[str]:
+    """Measure all choices; write frontier.json beside the weights (or into `out`) and draw it. Returns the table.
+
+    MissingDependency without the world's renderer or matplotlib; OutputError if nothing can be written.
+    """
+    engine = engines.load(model, device, runtime)
+    folder = out or engine.model.spec.folder
+    _check(folder)
+    exam = Exam(engine, clips, cache() / "exam", engine.model.spec.size)
+    measured = []
+    for choice in choices(engine.model.spec.size, engine.model.spec.grid):
+        found, score = measure(engine, exam, choice, zone)
+        measured.append((found, score))
+        say(f"{_name(found)}: quality {found.quality:.3f}, {found.joules_J:.3g} J")
+    marked = best([found for found, _ in measured])
+    facts = {
+        "model": engine.model.spec.name,
+        "weights_sha256": engine.model.sha256,
+        "clips": clips,
+        "frames": FRAMES,
+        "device": engine.place.device,
+        "runtime": engine.place.runtime,
+        "measured_on": time.strftime("%Y-%m-%d"),
+        "energy": "of making a clip, without loading and writing; " + "; ".join(Meter(zone=zone).bill.sources.values()),
+        "scale": exam.scale.to_json(),
+    }
+    rows = [{**asdict(c), **_scores(s)} for c, (_, s) in zip(marked, measured, strict=True)]
+    _write(folder / FRONTIER, json.dumps({**facts, "choices": rows}, indent=1) + "\n")
+    draw(png, marked, facts)
+    return lines(marked)
+
+
+def measure(engine: Engine, exam: Exam, choice: Choice, zone: str | None) -> tuple[Choice, Score]:
+    """Make every caption's clip this way; its joules are the mean of all. DeviceError where no energy can be read."""
+    joules, seconds, features = [], [], []
+    for seed, caption in enumerate(exam.captions):
+        shot = Shot(caption, size=choice.size, seed=seed, steps=choice.steps, guidance=choice.guidance, cache=choice.cache)
+        shot = replace(shot, seconds=FRAMES / engine.model.spec.fps)
+        bill = (take := engine.generate(shot, meter=Meter(zone=zone))).bill
+        if bill.work_J is None:
+            raise DeviceError("no energy can be read on this machine, so nothing can be held against it")
+        joules.append(bill.work_J)
+        seconds.append(bill.energy.wall_s)
+        features.append(exam.features([take.clip])[0])
+    score = exam.score(np.stack(features))
+    quality = round(exam.scale.quality(score), 4)
+    # The median, for the first clip of a shape may wait for something.
+    return replace(choice, quality=quality, joules_J=round(float(np.mean(joules)), 4), seconds=round(float(np.median(seconds)), 4)), score
+
+
+def best(measured: Sequence[Choice]) -> list[Choice]:
+    """The choices with those marked that nothing cheaper equals."""
+
+    def beaten(c: Choice) -> bool:
+        joules, quality = _place(c)
+        return any(_place(o)[0] <= joules and _place(o)[1] >= quality and o is not c for o in measured)
+
+    return [replace(c, best=not beaten(c)) for c in measured]
+
+
+def _place(c: Choice) -> tuple[float, float]:
+    """Joules and quality of a choice that was measured."""
+    assert c.joules_J is not None
+    assert c.quality is not None
+    return c.joules_J, c.quality
+
+
+def lines(found: Sequence[Choice]) -> list[str]:
+    """The frontier, for terminals."""
+    said = [f"{'steps':>5}  {'guidance':>8}  {'kept for':>8}  {'size':>9}  {'quality':>7}  {'J':>7}  {'quality/J':>9}"]
+    for c in sorted((c for c in found if c.best), key=_place):
+        (joules, quality), size = _place(c), f"{c.size[0]}x{c.size[1]}"
+        said.append(f"{c.steps:>5}  {c.guidance:>8g}  {c.cache:>8}  {size:>9}  {quality:>7.3f}  {joules:>7.3g}  {quality / joules:>9.3g}")
+    return [*said, f"{len(said) - 1} of {len(found)} choices are on the frontier"]
+
+
+def draw(path: Path, found: Sequence[Choice], facts: dict[str, Any]) -> None:
+    """Quality over joules, the frontier as a line. MissingDependency without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependency("drawing the frontier needs matplotlib; pip install 'kinowatt[plots]'") from None
+    figure = Figure(figsize=(8, 5), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    widest = max(c.size[0] for c in found)
+    for guidance in sorted({c.guidance for c in found}):
+        rows = [c for c in found if c.guidance == guidance]
+        joules, quality = zip(*map(_place, rows), strict=True)
+        axes.scatter(joules, quality, s=[20 + 40 * (c.size[0] / widest) ** 2 for c in rows], alpha=0.75, label=f"guidance {guidance:g}")
+    front = sorted((c for c in found if c.best), key=_place)
+    axes.plot(*zip(*map(_place, front), strict=True), color="#333", lw=1, zorder=0)
+    for c in front:
+        kept = f", kept {c.cache}" if c.cache > 1 else ""
+        told = f"{c.steps} steps{kept}\n{c.size[0]}x{c.size[1]}"
+        axes.annotate(told, _place(c), (4, -14), textcoords="offset points", fontsize=7)
+    axes.set_xscale("log")
+    axes.set_xlabel("J per clip, without loading and writing")
+    axes.set_ylabel("quality: 0 noise, 1 the world through the codec")
+    axes.set_title(f"{facts['model']}: quality per joule ({facts['clips']} held-out captions, {facts['runtime']})", fontsize=10)
+    axes.grid(alpha=0.2)
+    axes.legend(frameon=False, fontsize=8)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        figure.savefig(part, format="png")
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _scores(score: Score) -> dict[str, float]:
+    return {"frechet": round(score.frechet, 4), "rank": round(score.rank, 4)}
+
+
+def _name(c: Choice) -> str:
+    kept = f", kept for {c.cache}" if c.cache > 1 else ""
+    return f"{c.steps} steps, guidance {c.guidance:g}{kept}, {c.size[0]}x{c.size[1]}"
+
+
+def _check(folder: Path) -> None:
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(f"{folder} cannot be written to; name another folder with --out")
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(text)
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
