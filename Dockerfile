@@ -12,7 +12,7 @@ COPY src src
 RUN pip install --no-cache-dir ".[cpu,serve,postgres]"
 
 USER kinowatt
-ENV KINOWATT_DATA=/data KINOWATT_CACHE=/data/cache
+ENV KINOWATT_DATA=/data KINOWATT_CACHE=/data/cache KINOWATT_HOME=/data/home
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --start-period=20s CMD python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=5)"

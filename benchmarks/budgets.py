@@ -43,9 +43,8 @@ def main() -> None:
     given = parser.parse_args()
     dice, engine, ledger = random.Random(given.seed), engines.load(given.model), Ledger()
     teach(engine, given.teach, dice, ledger)
-    print(
-        f"history in {Path(ledger.path).name}: {len(ledger.past(engine.model.spec.name, engine.place.device, engine.place.runtime))} clips"
-    )
+    past = ledger.past(engine.model.spec.name, engine.place.device, engine.place.runtime)
+    print(f"history: {len(past)} clips")
     over, refused, made, used = 0, 0, 0, []
     for i in range(given.budgets):
         free = Shot("a blue cube on grass at noon", size=dice.choice(SIZES), seconds=dice.choice(SECONDS), seed=i)

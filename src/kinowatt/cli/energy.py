@@ -16,7 +16,6 @@ from kinowatt.energy.grid_source import current
 from kinowatt.energy.ledger import By, Ledger
 from kinowatt.energy.predict import cold, gpu_efficiency, warm
 from kinowatt.engine import cost
-from kinowatt.errors import InputError
 
 energy_app = typer.Typer(no_args_is_help=True, help="What clips cost: before, after, at scale, and in the news.")
 GpuName = Annotated[str, typer.Option("--gpu", help="for example H100, B200, A100, RTX 4090")]
@@ -37,14 +36,12 @@ def predict_verb(
     """GPU energy and time of a clip before it is made, for every known model, without its weights."""
     anatomy = cost.find(model)
     wanted = anatomy.size if size is None else size_of(size)
-    if min(wanted) < 16 or max(wanted) > 16384:
-        raise InputError(f"{wanted[0]}x{wanted[1]} cannot be predicted; each side needs 16 to 16384 pixels")
     count, taken = frames or anatomy.frames, steps or anatomy.steps
     passes = min(anatomy.passes, 2 if guidance else 1)
     work = cost.work_on_paper(anatomy, wanted, count, taken, passes)
     device = gpu_efficiency(gpu, anatomy.width)
     card = scale.known_gpu(gpu)
-    past = Ledger().past(anatomy.name, card.name, "torch bfloat16") if gpus == 1 else []
+    past = cost.past_on(Ledger(), anatomy.name, card) if gpus == 1 else []
     found = warm(work, device, past) if past else cold(work, device, gpus)
     told = {
         "model": anatomy.name,

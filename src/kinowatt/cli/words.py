@@ -27,8 +27,8 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard 
 def size_of(text: str) -> tuple[int, int]:
     """ "256x144" to (256, 144). ShotError if it is no size."""
     parts = text.lower().replace("×", "x").split("x")
-    if len(parts) != 2 or not all(p.strip().isdecimal() for p in parts):
-        raise ShotError(f"size {text!r} is not understood; write width x height, for example 256x256")
+    if len(parts) != 2 or not all(p.strip().isdecimal() and len(p) < 10 for p in parts):
+        raise ShotError(f"size {text[:40]!r} is not understood; write width x height, for example 256x256")
     return int(parts[0]), int(parts[1])
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from kinowatt.errors import ShotError
+
+SIDES_px = (16, 16384)  # of a picture whose arithmetic is counted
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -29,7 +33,12 @@ class Anatomy:
     decode_FLOP: float | None = None
 
     def tokens(self, frames: int, width_px: int, height_px: int) -> int:
-        """Tokens of a clip; sizes are rounded up to whole patches."""
+        """Tokens of a clip; sizes are rounded up to whole patches. ShotError for a size or a length that is none."""
+        least, most = SIDES_px
+        if not least <= min(width_px, height_px) <= max(width_px, height_px) <= most:
+            raise ShotError(f"{width_px}x{height_px} cannot be predicted; each side needs {least} to {most} pixels")
+        if frames < 1:
+            raise ShotError(f"{frames} frames are no clip; ask for at least one")
         latent_frames = math.ceil((frames - 1) / self.stride[0]) + 1
         rows = (math.ceil(latent_frames / self.patch[0]), *(math.ceil(p / (s * q)) for p, s, q in self._sides(height_px, width_px)))
         return math.prod(rows)

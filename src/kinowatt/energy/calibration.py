@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -41,7 +40,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Calibration:
-    """All checks. `own` are in the order in which the clips were made; `first` of them were predicted without history."""
+    """All checks. `own` are in the order in which the clips were made; the first few were predicted without enough history."""
 
     published: tuple[Check, ...]
     own: tuple[Check, ...]
@@ -70,7 +69,8 @@ class Calibration:
             said.append(f"  {c.name:{wide}}  {in_Wh(c.measured_Wh):>10}  predicted {in_Wh(c.predicted_Wh):>10}  {c.error:>+7.1%}{out}")
         if not self.own:
             return [*said, "No clips of this machine yet: make some, and each is predicted from those before it."]
-        said.append(f"This machine ({self.place}), each clip from those before it, the newest 20 of {len(self.own)}:")
+        newest = f", the newest 20 of {len(self.own)}" if len(self.own) > 20 else ""
+        said.append(f"This machine ({self.place}), each clip from those before it{newest}:")
         for c in self.own[-20:]:
             said.append(f"  {c.name:{wide}}  {in_Wh(c.measured_Wh):>10}  predicted {in_Wh(c.predicted_Wh):>10}  {c.error:>+7.1%}")
         if self.warm:
@@ -147,5 +147,5 @@ def draw(path: Path, found: Calibration) -> None:
         part.unlink(missing_ok=True)
 
 
-def _median(checks: Sequence[Check]) -> float:
-    return float(np.median([abs(c.error) for c in checks])) if checks else math.nan
+def _median(checks: Sequence[Check]) -> float | None:
+    return float(np.median([abs(c.error) for c in checks])) if checks else None

@@ -67,7 +67,10 @@ class Ledger:
     """An SQLite file in the user's home folder; several processes may write to it."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or home() / "ledger.sqlite"
+        try:
+            self.path = path or home() / "ledger.sqlite"
+        except OSError as error:
+            raise OutputError(f"the ledger has no home ({error}); set KINOWATT_HOME to a folder that can be written") from error
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -99,12 +102,17 @@ class Ledger:
         with self._open() as file:
             return [_run(row) for row in file.execute(f"SELECT * FROM runs WHERE {query} ORDER BY at, number", values)]
 
-    def past(self, model: str, device: str, runtime: str, limit: int = RECENT) -> list[Past]:
-        """Finished clips like the one to come, newest first: their arithmetic, joules and seconds, without loading."""
+    def past(self, model: str, device: str, runtime: str, limit: int = RECENT, *, gpu_only: bool = False) -> list[Past]:
+        """Finished clips like the one to come, newest first: their arithmetic, joules (all, or the GPUs') and seconds, without loading.
+
+        A bill that misses what others have (a counter that was lost on the way) teaches nothing: a part of a sum is a wrong number.
+        """
         query = "SELECT * FROM runs WHERE model = ? AND device = ? AND runtime = ? ORDER BY at DESC, number DESC LIMIT ?"
         with self._open() as file:
             runs = [_run(row) for row in file.execute(query, (model, device, runtime, limit))]
-        return [past for run in runs if (past := past_of(run.work, run.bill))]
+        least = min((len(run.bill["not_measured"]) for run in runs), default=0)
+        whole = [run for run in runs if len(run.bill["not_measured"]) == least]
+        return [past for run in whole if (past := past_of(run.work, run.bill, gpu_only=gpu_only))]
 
     def last(self, model: str) -> Run | None:
         """The newest run of a model, which tells where it runs on this machine."""
@@ -136,24 +144,29 @@ def midnight() -> float:
     return datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
-def past_of(work: Work | None, bill: Mapping[str, Any]) -> Past | None:
-    """What a bill teaches of the work that it paid; None where either is unknown."""
+def past_of(work: Work | None, bill: Mapping[str, Any], *, gpu_only: bool = False) -> Past | None:
+    """What a bill, or the GPUs' part of it, teaches of the work that it paid; None where either is unknown."""
     if work is None or work.FLOP <= 0:
         return None
     whole = EnergyBill.from_json(bill)
-    load_s = whole.phases.get(LOAD, Energy()).wall_s
-    if not whole.work_J:
+    load, joules = whole.phases.get(LOAD, Energy()), whole.work_J
+    if gpu_only:
+        joules = None if whole.energy.gpu_J is None else whole.energy.gpu_J - (load.gpu_J or 0.0)
+    if joules is None or joules <= 0:
         return None
-    return Past(work, whole.work_J, max(whole.energy.wall_s - load_s, 1e-3))
+    return Past(work, joules, max(whole.energy.wall_s - load.wall_s, 1e-3))
 
 
 def _run(row: Sequence[Any]) -> Run:
     number, at, verb, model, device, runtime, key, rest = row
-    data = json.loads(rest)
-    data["work"] = Work(**data["work"]) if data.get("work") else None
-    known = {f.name for f in fields(Run)}
     named = {"verb": verb, "model": model, "device": device, "runtime": runtime, "key": key, "at": at, "number": number}
-    return Run(**named, **{k: v for k, v in data.items() if k in known})
+    known = {f.name for f in fields(Run)} - named.keys()
+    try:
+        data = json.loads(rest)
+        data["work"] = Work(**data["work"]) if data.get("work") else None
+        return Run(**named, **{k: v for k, v in data.items() if k in known})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise OutputError(f"row {number} of the ledger is damaged ({error}); delete it, or set KINOWATT_HOME to another folder") from error
 
 
 def _line(name: str, runs: Sequence[Run]) -> Line:

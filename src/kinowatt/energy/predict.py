@@ -23,6 +23,7 @@ NORMAL_P90 = 1.2816  # standard deviations from the middle to the 90th percentil
 PAPER_SPREAD = 0.25  # standard deviation of ln E for GPUs that nobody has measured for us: a factor 1.38 between P10 or P90 and the middle
 CPU_SPREAD = 0.5  # the same for a CPU whose power is itself a model
 TERMS = 4  # of the warm law: operations of denoising, its steps, operations of decoding, a constant
+DENOISING = (0, 1)  # which of them
 LEAST_HISTORY = 3  # finished clips before history is trusted more than the formula
 HISTORY_FLOOR = 0.02  # standard deviation of ln E that no fit goes under: clips differ by as much from run to run
 GPUS_SPEED, GPUS_ENERGY = (
@@ -179,34 +180,60 @@ def _band(joules: float, seconds: float, spread: float, how: str, clips: int = 0
     return Prediction(Wh, Wh / factor, Wh * factor, seconds, how, clips, Wh * rest)
 
 
-def _fit(work: Work, past: Sequence[Past], values: Sequence[float]) -> tuple[float, float, float]:
-    """Least squares of the relative errors with non-negative coefficients.
+@dataclass(frozen=True)
+class _Law:
+    """One choice of terms, fitted: their numbers, prices, and the mean square of the relative errors per free clip."""
 
-    Returns the value, its part that is not denoising, and the spread of its logarithm.
+    chosen: list[int]
+    prices: np.ndarray
+    error: float
+
+    def of(self, terms: np.ndarray) -> float:
+        """The value at these terms."""
+        return float(terms[self.chosen] @ self.prices)
+
+
+def _fit(work: Work, past: Sequence[Past], values: Sequence[float]) -> tuple[float, float, float]:
+    """Least squares of the relative errors with non-negative prices; the plainest of the laws that explain the clips equally well.
+
+    Returns the value, its part that is not denoising, and the spread of its logarithm: of clips around the law, of the law's prices,
+    and between the laws that could be true.
     """
-    rows = np.array([_terms(p.work) for p in past])
+    rows, here, n = np.array([_terms(p.work) for p in past]), _terms(work), len(past)
     scaled = rows / np.array(values)[:, None]
-    best: tuple[float, np.ndarray] | None = None
-    for count in range(1, min(TERMS, len(past) - 1) + 1):
-        for chosen in map(list, combinations(range(TERMS), count)):
-            if not scaled[:, chosen].any(axis=0).all():
-                continue  # a term that never occurred
-            found, *_ = np.linalg.lstsq(scaled[:, chosen], np.ones(len(past)), rcond=None)
-            if (found <= 0).any():
-                continue
-            # Errors are judged as if each free number had cost one clip, so that more terms need a reason.
-            error = float(np.sum((scaled[:, chosen] @ found - 1) ** 2)) / max(len(past) - count, 1)
-            if best is None or error < best[0]:
-                weights = np.zeros(TERMS)
-                weights[chosen] = found
-                best = error, weights
-    assert best is not None  # one term alone is always positive
-    here = _terms(work)
-    denoising = float(here[:2] @ best[1][:2])
-    residuals = np.log(np.array(values) / np.maximum(rows @ best[1], 1e-12))
-    spread = math.hypot(max(_spread(list(residuals)), HISTORY_FLOOR), _reach(work, past))
-    value = float(here @ best[1])
-    return value, value - denoising, spread
+    laws = _laws(scaled)
+    least = min(law.error for law in laws)
+    law = next(law for law in laws if law.error <= least * (1 + 1 / n))
+    value = law.of(here)
+    denoising = sum(float(here[term] * price) for term, price in zip(law.chosen, law.prices, strict=True) if term in DENOISING)
+    design, point = scaled[:, law.chosen], here[law.chosen] / value
+    of_prices = float(point @ np.linalg.pinv(design.T @ design) @ point)
+    around = math.sqrt(law.error * (1 + of_prices)) * _student(n - len(law.chosen))
+    others = [math.log(max(other.of(here), 1e-12) / value) for other in laws if other.error <= least * (1 + 10 / n)]
+    between = math.sqrt(sum(o * o for o in others) / len(others))
+    return value, value - denoising, math.hypot(around, between, _reach(work, past))
+
+
+def _laws(scaled: np.ndarray) -> list[_Law]:
+    """Every choice of terms that the clips can tell apart and that has no negative price, the plainest first."""
+    n, laws = len(scaled), []
+    for chosen in (list(c) for count in range(1, min(TERMS, n - 1) + 1) for c in combinations(range(TERMS), count)):
+        design = scaled[:, chosen]
+        if np.linalg.matrix_rank(design / np.maximum(np.abs(design).max(axis=0), 1e-300), tol=1e-6) < len(chosen):
+            continue  # a term that never occurred, or clips that are all alike
+        prices, *_ = np.linalg.lstsq(design, np.ones(n), rcond=None)
+        if (prices > 0).all():
+            # Judged as if each price had cost one clip, so that more terms need a reason.
+            error = float(np.sum((design @ prices - 1) ** 2)) / (n - len(chosen))
+            laws.append(_Law(chosen, prices, max(error, HISTORY_FLOOR**2)))
+    # Energy grows with arithmetic: laws without it come last, for where the clips speak against it.
+    return sorted(laws, key=lambda law: (0 not in law.chosen, len(law.chosen)))
+
+
+def _student(free: int) -> float:
+    """How much wider P10-P90 are with few free clips: Student's t over the normal (Abramowitz & Stegun 26.7.5)."""
+    z = NORMAL_P90
+    return 1 + (z**2 + 1) / (4 * free) + (5 * z**4 + 16 * z**2 + 3) / (96 * free**2)
 
 
 def _terms(work: Work) -> np.ndarray:
@@ -218,10 +245,3 @@ def _reach(work: Work, past: Sequence[Past]) -> float:
     seen = [math.log(p.work.FLOP) for p in past]
     here = math.log(work.FLOP)
     return 0.1 * max(min(seen) - here, here - max(seen), 0.0)
-
-
-def _spread(residuals: Sequence[float]) -> float:
-    """Standard deviation of ln E, a little wider where it rests on few values."""
-    if len(residuals) < 2:
-        return PAPER_SPREAD
-    return float(np.std(residuals, ddof=1)) * (1 + 1 / len(residuals))

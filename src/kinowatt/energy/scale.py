@@ -9,7 +9,7 @@ from typing import Any
 
 from kinowatt.energy.anatomy import Anatomy
 from kinowatt.energy.carbon import Intensity
-from kinowatt.energy.embodied import embodied_gCO2e
+from kinowatt.energy.embodied import Embodied, embodied_gCO2e
 from kinowatt.energy.predict import NORMAL_P90, Prediction, Work, cold, gpu_efficiency
 from kinowatt.energy.processors import Gpu, gpu, gpu_names
 from kinowatt.errors import InputError
@@ -22,6 +22,7 @@ MFU = 0.4  # of peak, in training: 0.38–0.43 for Llama 3 405B on H100 (Grattaf
 MFU_SPREAD = 0.2  # standard deviation of its logarithm: P10–P90 are 0.31 and 0.52
 TRAIN_POWER_SHARE = 0.9  # of rated power while training
 DAYS = 365.25
+MAX_CLIP_s = 86400.0
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Amount:
         """The figure in another unit or for more of it."""
         return Amount(self.value * factor, self.p10 * factor, self.p90 * factor)
 
-    def plus(self, other: float) -> Amount:
-        """With a fixed amount on top."""
-        return Amount(self.value + other, self.p10 + other, self.p90 + other)
+    def plus(self, other: Amount) -> Amount:
+        """With another amount that rises and falls with it."""
+        return Amount(self.value + other.value, self.p10 + other.p10, self.p90 + other.p90)
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,7 @@ def known_gpu(name: str) -> Gpu:
     return found
 
 
-def clip_on_paper(
-    anatomy: Anatomy, size: tuple[int, int], seconds: float, steps: int, gpu_name: str, gpus: int = 1
-) -> tuple[Prediction, int]:
+def clip_on_paper(anatomy: Anatomy, size: tuple[int, int], seconds: float, steps: int, gpu_name: str) -> tuple[Prediction, int]:
     """Energy of a clip made in windows of the model's own length, and their number. A minute is made window by window, not at once."""
     frames = max(round(seconds * anatomy.fps), 1)
     windows = max(math.ceil((frames - 1) / (anatomy.frames - 1)), 1)
@@ -103,6 +102,8 @@ def service(
 ) -> FleetPlan:
     """A day and a year of a service: `clips_per_user` a day each. InputError for amounts that are none."""
     _positive(users=users, clips_per_user=clips_per_user, seconds=seconds)
+    if seconds > MAX_CLIP_s:
+        raise InputError(f"a clip of {seconds:g} s cannot be planned; give at most {MAX_CLIP_s:g} s")
     _share(utilisation, "utilisation")
     _at_least(pue, 1.0, "PUE")
     _at_least(host_W, 0.0, "host power")
@@ -112,8 +113,9 @@ def service(
     shape = f"{size[0]}x{size[1]}, {frames} frames in {windows} window(s), {steps} steps, {anatomy.passes} pass(es) each"
     gpu_hours = Amount(clip.seconds, clip.seconds * clip.p10_Wh / clip.Wh, clip.seconds * clip.p90_Wh / clip.Wh).times(clips / 3600)
     standing = gpu_hours.times(1 / utilisation)  # hours that GPUs are there for it
-    idle_Wh = (standing.value - gpu_hours.value) * card.tdp_W * IDLE_SHARE
-    day = Amount(clip.Wh, clip.p10_Wh, clip.p90_Wh).times(clips).plus(idle_Wh + standing.value * host_W).times(pue / 1e6)
+    # A clip that costs more also takes longer: waiting and the rest of the server go with it.
+    idle_Wh, host_Wh = gpu_hours.times((1 / utilisation - 1) * card.tdp_W * IDLE_SHARE), standing.times(host_W)
+    day = Amount(clip.Wh, clip.p10_Wh, clip.p90_Wh).times(clips).plus(idle_Wh).plus(host_Wh).times(pue / 1e6)
     figures = {
         "clips per day": _sure(clips),
         "GPU energy per clip, Wh": Amount(clip.Wh, clip.p10_Wh, clip.p90_Wh),
@@ -132,7 +134,7 @@ def service(
         Assumption("energy of a clip", f"cold prediction, P10–P90 {clip.p10_Wh:.4g}–{clip.p90_Wh:.4g} Wh", clip.how),
         Assumption("utilisation", f"{utilisation:g} of the day; the rest idles at {card.tdp_W * IDLE_SHARE:.0f} W", "assumed"),
         Assumption("rest of the server", f"{host_W:g} W per GPU, always", "DGX H100 datasheet: 10.2 kW less 8 x 700 W; its maximum"),
-        *_common(intensity, pue, making is None, card),
+        *_common(intensity, pue, making, card),
     )
     return FleetPlan(f"{users:,.0f} users, {clips_per_user:g} clips a day of {seconds:g} s each", figures, assumptions)
 
@@ -151,7 +153,7 @@ def training(
 ) -> FleetPlan:
     """A training of so many operations, or of 6 · parameters · tokens (Kaplan et al. 2020, arXiv 2001.08361). InputError otherwise."""
     if flops is None and (parameters is None or tokens is None):
-        raise InputError("a training is planned from --train-flops, or from --parameters and --tokens")
+        raise InputError("a plan needs the users of a service (--users), or of a training --train-flops, or --parameters and --tokens")
     how = "asked for"
     if flops is None:
         assert parameters is not None
@@ -185,16 +187,19 @@ def training(
         Assumption("arithmetic", f"{mfu:g} of {card.tflops:g} TFLOP/s, P10–P90 a factor {factor:.2f}", "Llama 3 405B on H100: 0.38–0.43"),
         Assumption("power", power, f"{card.source}; DGX H100"),
         Assumption("runs", "one, without failed ones, tests and data preparation", "assumed"),
-        *_common(intensity, pue, making is None, card),
+        *_common(intensity, pue, making, card),
     )
     return FleetPlan(f"a training of {flops:.3g} operations on {card.name}", figures, assumptions)
 
 
-def _common(intensity: Intensity, pue: float, unmade: bool, card: Gpu) -> tuple[Assumption, ...]:
+def _common(intensity: Intensity, pue: float, making: Embodied | None, card: Gpu) -> tuple[Assumption, ...]:
     grid = f"{intensity.gCO2e_per_kWh:g} g CO2e/kWh, {intensity.zone} {intensity.year}"
-    made = (Assumption("making the GPUs", "not counted", f"no source for {card.name}"),) if unmade else ()
+    made = Assumption("making the GPUs", "not counted", f"no source for {card.name}")
+    if making is not None:
+        each = f"{making.total_kgCO2e:g} kg CO2e each over {making.lifetime_years:g} years, apart"
+        made = Assumption("making the GPUs", each, making.source)
     building = "mean of data centres, Uptime Institute 2024" if pue == PUE_MEAN else "asked for"
-    return Assumption("building", f"PUE {pue:g}", building), Assumption("electricity", grid, intensity.source), *made
+    return Assumption("building", f"PUE {pue:g}", building), Assumption("electricity", grid, intensity.source), made
 
 
 def lines(plan: FleetPlan) -> list[str]:

@@ -15,7 +15,7 @@ from kinowatt.energy.calibration import Calibration, prequential, published
 from kinowatt.energy.devices import gpus
 from kinowatt.energy.ledger import RECENT, Ledger, past_of
 from kinowatt.energy.predict import LEAST_HISTORY, Past, Prediction, Work, cpu_efficiency, gpu_efficiency, warm
-from kinowatt.energy.processors import cpu_name
+from kinowatt.energy.processors import Gpu, cpu_name, gpu
 from kinowatt.engine.plan import Plan
 from kinowatt.errors import InputError, WeightsError
 from kinowatt.models import specs
@@ -29,6 +29,9 @@ class Place:
     device: str
     runtime: str
     is_gpu: bool
+
+
+GPU_RUNTIME = "torch bfloat16"  # on an accelerator; CPUs run others (engine/runtime.py)
 
 
 DECODER_TIME = (0.25, 0.5, 1.0, 1.0)  # frames that a stage of spark's decoder holds, per frame that comes out
@@ -131,22 +134,31 @@ def here(ledger: Ledger, model: str) -> tuple[Place, list[Past]]:
     """Where a model ran last on this machine, with what was learned there; else where a first run would take place."""
     last = ledger.last(model)
     if last is not None:
-        place = Place(last.device, last.runtime, last.bill["gpu_J"] is not None)
+        place = Place(last.device, last.runtime, last.runtime == GPU_RUNTIME)
         return place, ledger.past(model, place.device, place.runtime)
     return guess(), []
+
+
+def past_on(ledger: Ledger, model: str, card: Gpu) -> list[Past]:
+    """What was learned of a model on such a GPU of this machine, in joules of the GPU alone; empty where it ran last elsewhere."""
+    last = ledger.last(model)
+    if last is None or last.runtime != GPU_RUNTIME or gpu(last.device) != card:
+        return []
+    return ledger.past(model, last.device, last.runtime, gpu_only=True)
 
 
 def guess() -> Place:
     """Where a first run would take place on this machine."""
     found = gpus()
     if found:
-        return Place(getattr(found[0], "gpu", "GPU"), "torch bfloat16", True)
+        return Place(getattr(found[0], "gpu", "GPU"), GPU_RUNTIME, True)
     return Place(cpu_name() or "CPU", "openvino", False)
 
 
 def calibrate(ledger: Ledger, model: str) -> Calibration:
     """All published clips, and the model's own runs on this machine in the order in which they were made."""
-    anatomy, (place, _) = find(model), here(ledger, model)
+    anatomy = find(model)
+    place, _ = here(ledger, anatomy.name)
     past = []
     for run in ledger.runs(model=anatomy.name):
         if (run.device, run.runtime) == (place.device, place.runtime) and (clip := past_of(run.work, run.bill)) is not None:

@@ -69,7 +69,7 @@ def train(task: Task, *, minutes: float, folder: Path, resume: bool, device: tor
         module.eval()
         figures = task.examine()
         bill = meter.so_far()
-        state.progress["bills"].append({"J": _joules(bill), "seconds": round(time.monotonic() - started, 1)})
+        state.progress["bills"].append({"J": bill.energy.total_J, "seconds": round(time.monotonic() - started, 1)})
         receipt = _receipt(task, state, bill, figures, device)
         task.export(folder, receipt)
     checkpoint.save(path, state)
@@ -138,8 +138,9 @@ def _bar(name: str) -> Any:
             smooth["rate"] = 0.95 * smooth.get("rate", rate) + 0.05 * rate
             if now - last["print"] < 0.5:
                 return
-            kilojoules = _joules(meter.so_far()) / 1e3
-            text = f"step {state.progress['step']}  loss {smooth['loss']:.4f}  {smooth['rate']:.1f} clips/s  {kilojoules:.1f} kJ"
+            spent = meter.so_far().energy.total_J
+            joules = "" if spent is None else f"  {spent / 1e3:.1f} kJ"
+            text = f"step {state.progress['step']}  loss {smooth['loss']:.4f}  {smooth['rate']:.1f} clips/s{joules}"
             bar.update(line, completed=done, text=text)
             # Where no terminal shows the bar, a line every half minute tells as much.
             if not bar.console.is_terminal and now - last["print"] > 30:
@@ -151,14 +152,10 @@ def _bar(name: str) -> Any:
         yield report
 
 
-def _joules(bill: EnergyBill) -> float:
-    """Measured plus modelled joules of a bill; 0 only where nothing at all could be said, which the receipt shows as None parts."""
-    return (bill.total_Wh or 0.0) * 3600.0
-
-
 def _receipt(task: Task, state: checkpoint.State, bill: EnergyBill, figures: dict[str, float], device: torch.device) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     commit = _git("rev-parse", "HEAD")
+    spent = [b["J"] for b in state.progress["bills"]]
     return {
         "run": task.name,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -170,7 +167,7 @@ def _receipt(task: Task, state: checkpoint.State, bill: EnergyBill, figures: dic
         "steps": state.progress["step"],
         "clips": state.progress["clips"],
         "seconds": round(state.progress["seconds"], 1),
-        "total_J": round(sum(b["J"] for b in state.progress["bills"]), 1),
+        "total_J": None if None in spent else round(sum(spent), 1),  # a sum without one of its parts would be a wrong number
         "runs": state.progress["bills"],
         "energy": bill.to_json(),
         "held_out": figures,

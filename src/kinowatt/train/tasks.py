@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from kinowatt import language
+from kinowatt.energy.ledger import Ledger, Run
 from kinowatt.energy.meter import Meter
 from kinowatt.errors import InputError
 from kinowatt.models import weights
@@ -223,6 +224,8 @@ def run(
                 CodecTask(recipe, cache, device, deadline) if what == "codec" else SparkTask(recipe, cache, folder, device, deadline)
             )
         left_s = wall_s - (time.monotonic() - begun) if recipe.data_share else wall_s
-        return train(
+        receipt = train(
             task, minutes=max(left_s / 60.0, wall_s / 600.0), folder=folder, resume=resume, device=device, receipts=receipts, meter=meter
         )
+    Ledger().add(Run("train", what, receipt["device"], f"torch {torch.__version__}", meter.bill.to_json(), out=str(folder.resolve())))
+    return receipt

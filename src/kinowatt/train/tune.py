@@ -22,8 +22,8 @@ from kinowatt.shot import Shot
 from kinowatt.train.exam import FRAMES, Exam, Score
 
 STEPS = (4, 8, 12, 20, 30)
-GUIDANCE = (1.0, 2.0, 3.0, 5.0)
-CACHES = (1, 2, 4)
+GUIDANCE = (1.0, 2.0, 3.0, 5.0, 8.0)
+CACHES, CACHED = (1, 2, 4), (3.0, 5.0)  # steps that the term of guidance is kept for, and at which guidance that is tried
 SHRINK = (0.75, 0.5)  # of the model's own side, for the smaller sizes
 
 
@@ -32,12 +32,12 @@ def choices(size: tuple[int, int], grid: int) -> Iterator[Choice]:
     for steps in STEPS:
         yield Choice(steps, 1.0, 1, size, None)
         for guidance in GUIDANCE[1:]:
-            for every in CACHES if guidance == 3.0 else CACHES[:1]:
+            for every in CACHES if guidance in CACHED else CACHES[:1]:
                 yield Choice(steps, guidance, every, size, None)
     smaller = {(max(round(size[0] * s / grid), 1) * grid, max(round(size[1] * s / grid), 1) * grid) for s in SHRINK} - {size}
     for small in sorted(smaller, reverse=True):
         for steps in (4, 8, 20):
-            for guidance in (1.0, 3.0):
+            for guidance in (1.0, 3.0, 5.0):
                 yield Choice(steps, guidance, 1, small, None)
 
 

@@ -1,0 +1,95 @@
+"""The exam tells noise from the world, and the frontier keeps what nothing cheaper equals."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinowatt.engine import engine
+from kinowatt.engine.budget import FRONTIER, Choice, frontier
+from kinowatt.errors import OutputError
+from kinowatt.models.specs import SPARK
+from kinowatt.train import exam as exams
+from kinowatt.train import tune
+from kinowatt.train.data import Block
+from kinowatt.train.exam import Exam, Scale, Score
+
+
+@pytest.fixture
+def scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held-out scenes without a renderer: flat colours that drift, each its own."""
+
+    def block(folder: object, number: int, size: tuple[int, int], frames: int) -> Block:
+        dice = np.random.default_rng(number)
+        colours = dice.integers(0, 256, (4, 1, 3, 1, 1))
+        drift = np.arange(frames).reshape(1, -1, 1, 1, 1)
+        clips = np.broadcast_to((colours + drift) % 256, (4, frames, 3, size[1], size[0])).astype(np.uint8)
+        return Block(clips, clips[:, :, 0], [[f"a red ball {i}"] for i in range(4)])
+
+    monkeypatch.setattr(exams, "raw_block", block)
+    monkeypatch.setattr(exams, "BLOCK", 4)
+
+
+def test_the_exam_has_a_floor_and_a_ceiling(small_model: Path, tmp_path: Path, scenes: None) -> None:
+    camera = engine.load(str(small_model), "cpu", "torch")
+    exam = Exam(camera, 4, tmp_path, (64, 64))
+    itself = exam.score(exam.truth_ND)
+    assert itself.frechet == pytest.approx(0.0, abs=1e-6)
+    assert itself.rank == 1.0
+    shuffled = exam.score(exam.truth_ND[[1, 2, 3, 0]])
+    assert shuffled.frechet == pytest.approx(0.0, abs=1e-6), "as a set they are the same"
+    assert shuffled.rank < 1.0
+    assert exam.scale.floor.frechet > itself.frechet
+
+
+def test_quality_lies_between_floor_and_ceiling() -> None:
+    scale = Scale(Score(2.0, 0.5), Score(0.0, 1.0))
+    assert scale.quality(Score(2.0, 0.5)) == 0.0
+    assert scale.quality(Score(0.0, 1.0)) == 1.0
+    assert scale.quality(Score(1.0, 0.75)) == 0.5
+    assert scale.quality(Score(9.0, 0.75)) == 0.25, "worse than noise counts as noise"
+
+
+def test_the_frontier_keeps_what_nothing_cheaper_equals() -> None:
+    rows = [(1.0, 0.2), (2.0, 0.5), (3.0, 0.4), (4.0, 0.9), (5.0, 0.9)]
+    found = tune.best([Choice(4, 1.0, 1, (64, 64), q, j, 1.0) for j, q in rows])
+    assert [c.best for c in found] == [True, True, False, True, False]
+
+
+def test_tuning_writes_a_frontier_that_budgets_read(
+    small_model: Path, tmp_path: Path, scenes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    tried = [Choice(1, 1.0, 1, (64, 64), None), Choice(2, 3.0, 2, (64, 64), None)]
+    monkeypatch.setattr(tune, "choices", lambda size, grid: iter(tried))
+    monkeypatch.setattr(tune, "FRAMES", 5)
+    monkeypatch.setenv("KINOWATT_CACHE", str(tmp_path))
+    said: list[str] = []
+    table = tune.tune(str(small_model), 4, "cpu", "torch", "FR", tmp_path, tmp_path / "f.png", said.append)
+    assert len(said) == 2
+    assert "on the frontier" in table[-1]
+    read = frontier(tmp_path)
+    assert {(c.steps, c.guidance, c.cache) for c in read} == {(1, 1.0, 1), (2, 3.0, 2)}
+    assert all(c.joules_J and c.joules_J > 0 and c.quality is not None for c in read)
+    facts = json.loads((tmp_path / FRONTIER).read_text())
+    assert facts["scale"]["ceiling"]["frechet"] < facts["scale"]["floor"]["frechet"]
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(OutputError, match="--out"):
+        tune.tune(str(small_model), 4, "cpu", "torch", None, tmp_path / "nowhere", tmp_path / "f.png", said.append)
+
+
+def test_what_ships_is_a_frontier_of_the_shipped_weights() -> None:
+    rows = frontier(SPARK.folder)
+    assert any(c.best for c in rows)
+    facts = json.loads((SPARK.folder / FRONTIER).read_text())
+    assert facts["weights_sha256"] == "+".join(SPARK.sha256[name] for name in sorted(SPARK.sha256)), "measure it anew: kinowatt tune"
+    assert tune.best([replace(c, best=False) for c in rows]) == list(rows)
+
+
+def test_choices_cover_every_means() -> None:
+    found = list(tune.choices((128, 128), 32))
+    assert len({(c.steps, c.guidance, c.cache, c.size) for c in found}) == len(found)
+    assert {c.size for c in found} == {(128, 128), (96, 96), (64, 64)}
+    assert {c.cache for c in found} == {1, 2, 4}
