@@ -1,18 +1,22 @@
-"""The studio in a real browser: type, drop an image, generate, cancel one, extend a result backward, read its label."""
+"""The studio in a real browser: what a clip will cost, drop an image, generate, cancel one, extend a result backward, read its label."""
 
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 
-from serving import Server
+from serving import FAST, Server
 
+ZONE = ZoneInfo("Asia/Taipei")  # of the browser: what it sends as "ready by" is local time, and not this machine's
 CHROMIUM = shutil.which("chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
@@ -34,7 +38,7 @@ def page(server: Server) -> Iterator[Page]:
         pytest.skip("chromium is not installed; make system-packages installs it")
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US", timezone_id=ZONE.key)
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
@@ -48,16 +52,32 @@ def finished(server: Server) -> list[str]:
     return [v["id"] for v in server.get("/v1/videos?limit=100").json()["data"] if v["status"] == "completed"]
 
 
+def local(at_s: float) -> str:
+    """As a field for date and time holds it."""
+    return datetime.fromtimestamp(at_s, ZONE).strftime("%Y-%m-%dT%H:%M")
+
+
+def in_two_hours_s() -> int:
+    return int(time.time() // 60 + 120) * 60
+
+
 def test_a_day_in_the_studio(page: Page, server: Server, photo: Path) -> None:
     page.fill("#prompt", "a red ball bounces on sand at dusk with a zebra")
     expect(page.locator("#understood")).to_contain_text("red")
     expect(page.locator("#not-understood")).to_contain_text("zebra")
-    page.fill("#seconds", "2")
+    page.fill("#seconds", "1")
+    page.fill("#size", "64x64")
     box = page.locator("#timeline").bounding_box()
     page.evaluate(DROP, [box, base64.b64encode(photo.read_bytes()).decode(), "photo.png"])
     expect(page.locator("#timeline .anchor")).to_have_count(1)
     before = finished(server)
+    expect(page.locator("#predicted .unit")).to_have_text(re.compile("Wh$"))  # before anything is spent
+    page.locator("details.advanced summary").click()
+    page.fill("#budget_gco2e", "5")
+    deadline = in_two_hours_s()
+    page.fill("#deadline", local(deadline))
     page.click("#generate")
+    expect(page.locator(".toast")).to_contain_text("the deadline changes nothing")  # no hourly intensities here, and the server says so
     end = time.monotonic() + 60
     while not (new := [id for id in finished(server) if id not in before]) and time.monotonic() < end:
         time.sleep(0.2)
@@ -65,11 +85,13 @@ def test_a_day_in_the_studio(page: Page, server: Server, photo: Path) -> None:
     expect(page.locator(f'#gallery .clip[data-id="{new[0]}"]')).to_be_visible(timeout=20_000)
     made = server.get(f"/v1/videos/{new[0]}").json()
     assert made["prompt"].startswith("a red ball")
+    assert (made["budget_gco2e"], made["deadline"]) == (5.0, deadline)
     label = server.get(f"/v1/videos/{new[0]}/label").json()
     assert [a["at"] for a in label["shot"]["anchors"]] == ["end"]
 
     # One that would take long is cancelled.
-    page.locator("details.advanced summary").click()
+    page.fill("#budget_gco2e", "")
+    page.fill("#deadline", "")
     page.fill("#steps", "1000")
     page.click("#generate")
     job = page.locator("#queue .job").first
@@ -86,6 +108,7 @@ def test_a_day_in_the_studio(page: Page, server: Server, photo: Path) -> None:
     clip = page.locator(f'#gallery .clip[data-id="{new[0]}"]')
     clip.scroll_into_view_if_needed()
     clip.click()
+    page.fill("#adds", "0.5")
     page.locator("#viewer .extend-backward").click()
     accept = page.locator("#viewer .confirm:visible, dialog .confirm:visible")
     if accept.count():
@@ -106,6 +129,84 @@ def test_a_day_in_the_studio(page: Page, server: Server, photo: Path) -> None:
     longer.click()
     page.locator("#viewer .show-label").click()
     expect(page.locator("#label .wh")).to_contain_text("Wh")
+    label = server.get(f"/v1/videos/{past[0]}/label").json()
+    expect(page.locator("#label .grade")).to_have_text(label["figures"]["class"])
+    expect(page.locator("#label .verdict")).to_have_attribute("data-state", "good" if label["verdict"]["clean"] else "open")
+    expect(page.locator("#label .verdict li")).to_have_text(label["verdict"]["sentences"])
+    expect(page.locator("#label .phases")).to_contain_text("paid once")
+    drawn = page.locator("#label .drawn-label")
+    expect(drawn).to_have_attribute("alt", re.compile(f"class {label['figures']['class']}; .*Wh"))
+    expect(drawn).to_have_js_property("naturalWidth", 420)
+    for kind, begins in (("svg", b"<svg"), ("png", b"\x89PNG")):
+        with page.expect_download() as saved:
+            page.locator(f"#label .save-{kind}").click()
+        assert saved.value.suggested_filename == f"kinowatt-{past[0]}-label.{kind}"
+        assert Path(saved.value.path()).read_bytes().startswith(begins)
+
+
+def test_what_it_will_cost(page: Page, server: Server) -> None:
+    """The server's answers are altered here: a guess, then a history; a job that waits; a label with everything in it."""
+    id = server.post("/v1/videos", json={"prompt": "a red ball", **FAST}).json()["id"]
+    made = server.wait(id)
+    begins, deadline, clips = time.time() + 3600, in_two_hours_s(), [0]
+    sent: list[dict[str, object]] = []
+
+    def plan(route: Route) -> None:
+        told = (answer := route.fetch()).json()
+        told["predicted"] |= {"Wh": 0.0024, "p10_Wh": 0.0012, "p90_Wh": 0.0046, "seconds": 7.0, "clips": clips[0]}
+        told["warnings"] = ["for the budget of 2 mWh: 8 steps"] if clips[0] else []
+        route.fulfill(response=answer, json=told)
+
+    def create(route: Route) -> None:
+        if route.request.method != "POST":
+            return route.fallback()
+        sent.append(dict(route.request.post_data_json or {}))
+        job = {**made, "id": "video_waits", "status": "queued", "energy": None, "not_before": begins, "deadline": deadline}
+        return route.fulfill(json=job)
+
+    def label(route: Route) -> None:
+        told = (answer := route.fetch()).json()
+        told["energy"] |= {"gpu_J": 36.0, "not_measured": {"dram_J": "no counter"}, "pue": 1.18, "embodied_gCO2e": 0.0008}
+        told["verdict"] |= {"clean": False, "intact": False, "footage": "changed", "sentences": ["the footage was changed"]}
+        route.fulfill(response=answer, json=told)
+
+    page.route("**/v1/videos/plan", plan)
+    page.route("**/v1/videos", create)
+    page.route("**/v1/videos/*/label", label)
+    page.fill("#prompt", "a red ball")
+    expect(page.locator("#predicted .value")).to_have_text("2.40")
+    expect(page.locator("#predicted")).to_contain_text("1.20 to 4.60 mWh")
+    expect(page.locator("#predicted .basis")).to_contain_text("guess")
+    expect(page.locator("#predicted .grams")).to_have_text(re.compile("CO₂e$"))
+    page.locator("details.advanced summary").click()
+    page.fill("#budget_gco2e", "0.5")
+    expect(page.locator("#notes")).to_contain_text("applied when the clip begins")
+    clips[0] = 5
+    page.fill("#cache", "2")
+    expect(page.locator("#predicted .basis")).to_contain_text("5 clips")
+    expect(page.locator("#notes")).to_have_text("for the budget of 2 mWh: 8 steps")
+    page.fill("#deadline", local(time.time() - 3600))
+    expect(page.locator("#deadline-said")).to_contain_text("passed")
+    page.fill("#deadline", local(deadline))
+    page.click("#generate")
+    waits = page.locator('#queue .job[data-id="video_waits"] .state')
+    expect(waits).to_contain_text("waits for greener electricity until")
+    expect(waits).to_contain_text(local(begins)[-5:])
+    assert (sent[0]["budget_gco2e"], sent[0]["deadline"], sent[0]["cache"]) == (0.5, deadline, 2)
+
+    page.evaluate("""localStorage.setItem("kinowatt.key", '"any"')""")  # with a key, pictures are fetched and shown from memory
+    page.locator(f'#gallery .clip[data-id="{id}"] .screen').click()
+    expect(page.locator("#viewer .bill-grade .grade")).to_have_text(re.compile("^[A-G]$"))
+    page.locator("#viewer .show-label").click()
+    expect(page.locator("#label .drawn-label")).to_have_attribute("src", re.compile("^blob:"))
+    expect(page.locator("#label .drawn-label")).to_have_js_property("naturalWidth", 420)
+    expect(page.locator("#label .verdict")).to_have_attribute("data-state", "bad")
+    for said in ("Changed", "not measured", "no counter", "1.18", "0.800 mg CO₂e", "measured, in part modelled"):
+        expect(page.locator("#label")).to_contain_text(said)
+    page.keyboard.press("Escape")
+    page.click("#language")
+    expect(waits).to_contain_text("等候較乾淨的電力")
+    expect(page.locator("#predicted .basis")).to_contain_text("5 支影片")
 
 
 def test_it_speaks_chinese_and_works_by_keyboard(page: Page, server: Server) -> None:

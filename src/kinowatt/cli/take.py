@@ -169,12 +169,12 @@ def _tell(take: Take, clip: Clip, bill: EnergyBill, how: How, unsigned: list[str
     print(how.out)
 
 
-def say_plan(request: Shot, as_json: bool) -> None:
+def say_plan(request: Shot, as_json: bool, zone: str | None = None) -> None:
     """What a take would be and cost, without loading anything."""
     spec = specs.find(request.model)
     anatomy = cost.of(spec)
     place, past = cost.here(Ledger(), spec.name)
-    meter = Meter()
+    meter = Meter(zone=zone)
     budget_J = request.budget.joules(meter.intensity.gCO2e_per_kWh, meter.pue)
 
     def predict(plan: Plan) -> Any:

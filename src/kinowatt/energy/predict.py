@@ -205,13 +205,13 @@ def _fit(work: Work, past: Sequence[Past], values: Sequence[float]) -> tuple[flo
     least = min(law.error for law in laws)
     law = next(law for law in laws if law.error <= least * (1 + 1 / n))
     value = law.of(here)
-    denoising = sum(float(here[term] * price) for term, price in zip(law.chosen, law.prices, strict=True) if term in DENOISING)
+    rest = sum(float(here[term] * price) for term, price in zip(law.chosen, law.prices, strict=True) if term not in DENOISING)
     design, point = scaled[:, law.chosen], here[law.chosen] / value
     of_prices = float(point @ np.linalg.pinv(design.T @ design) @ point)
     around = math.sqrt(law.error * (1 + of_prices)) * _student(n - len(law.chosen))
     others = [math.log(max(other.of(here), 1e-12) / value) for other in laws if other.error <= least * (1 + 10 / n)]
     between = math.sqrt(sum(o * o for o in others) / len(others))
-    return value, value - denoising, math.hypot(around, between, _reach(work, past))
+    return value, rest, math.hypot(around, between, _reach(work, past))
 
 
 def _laws(scaled: np.ndarray) -> list[_Law]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from kinowatt.energy.bill import in_Wh
+from kinowatt.energy.bill import in_grams, in_Wh
 from kinowatt.energy.predict import Prediction
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.errors import BudgetError, WeightsError
@@ -82,6 +82,12 @@ def fitted(shot: Shot, spec: ModelSpec, budget_J: float, predict: Callable[[Plan
             f"for the budget of {in_Wh(budget_J / 3600)}: {plan.shot.steps} steps at {w}x{h}, guidance {plan.shot.guidance:g}{kept} ({why})"
         )
     return Fitted(chosen, prediction, tuple(notes))
+
+
+def _amount(shot: Shot, budget_J: float) -> str:
+    """A budget in the words in which it was given."""
+    grams = shot.budget.gCO2e
+    return in_Wh(budget_J / 3600) + (f" ({in_grams(grams)} here and now)" if grams is not None else "")
 
 
 def _means(plan: Plan) -> tuple[object, ...]:

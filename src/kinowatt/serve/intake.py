@@ -61,6 +61,7 @@ class Intake:
             order = self._order(refs, body)
             spec = self.catalogue.specs[order.model]
             plan, predicted, said = self._planned(order)
+            not_before, waits = _greenest(body.deadline, predicted)
             refs.drop()
         return {
             "model": order.model,
@@ -72,8 +73,9 @@ class Intake:
             "not_understood": list(plan.reading.not_understood),
             "guidance": plan.shot.guidance,
             "cache": plan.shot.cache,
-            "warnings": [*order.notes, *plan.warnings, *said],
-            "predicted": predicted and predicted.to_json(),
+            "warnings": [*order.notes, *plan.warnings, *said, *waits],
+            "not_before": None if not_before is None else int(not_before),
+            "predicted": _told(predicted),
         }
 
     def remix(self, owner: str, key: Key | None, id: str, body: RemixVideo, idempotency_key: str | None) -> Video:
@@ -176,7 +178,7 @@ class Intake:
         self._check_means(owner, key, predicted)
         not_before, waits = _greenest(body.deadline, predicted)
         facts = {
-            "predicted": predicted and predicted.to_json(),
+            "predicted": _told(predicted),
             "warnings": [*order.notes, *plan.warnings, *said, *waits],
             "understood": list(plan.reading.understood),
             "not_understood": list(plan.reading.not_understood),
@@ -316,6 +318,16 @@ class _References:
         """Forget what was stored."""
         self.files.forget(self.stored)
         self.stored.clear()
+
+
+def _told(predicted: Prediction | None) -> dict[str, Any] | None:
+    """A prediction as answers show it, with its carbon at the present intensity."""
+    if predicted is None:
+        return None
+    grid = current()
+    grams = round(predicted.Wh / 1000 * grid.gCO2e_per_kWh * pue(), 9)
+    told = {"zone": grid.zone, "intensity_year": grid.year, "intensity_gCO2e_per_kWh": grid.gCO2e_per_kWh}
+    return {**predicted.to_json(), "carbon_gCO2e": grams, **told}
 
 
 def _greenest(deadline: float | None, predicted: Prediction | None) -> tuple[float | None, tuple[str, ...]]:

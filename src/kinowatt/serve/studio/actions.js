@@ -1,7 +1,7 @@
 // What can be done with a finished clip. The gallery and the viewer show the same list.
-import { api, bytes } from "./api.js";
+import { api, bytes, labelBytes } from "./api.js";
 import { copySettings } from "./composer.js";
-import { $ } from "./dom.js";
+import { $, saveFile } from "./dom.js";
 import { t } from "./i18n.js";
 import { drop, remember, request, upsert } from "./jobs.js";
 import { store } from "./store.js";
@@ -46,12 +46,10 @@ export function pickFor(video, seconds = null) {
   $("#picking").scrollIntoView({ block: "nearest" });
 }
 
-export const download = guarded(async (video) => {
-  const url = URL.createObjectURL(await bytes(video.id));
-  const link = Object.assign(document.createElement("a"), { href: url, download: `kinowatt-${video.id}.mp4` });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
-});
+export const download = guarded(async (video) => saveFile(await bytes(video.id), `kinowatt-${video.id}.mp4`));
+
+/** The drawn label as "svg" or "png". */
+export const saveLabel = guarded(async (video, format) => saveFile(await labelBytes(video.id, format), `kinowatt-${video.id}-label.${format}`));
 
 export const remove = guarded(async (video) => {
   await api.remove(video.id);
@@ -78,9 +76,9 @@ async function again(video) {
     const body = sent?.body ?? { prompt: video.prompt, seconds: video.seconds, video: { id: source }, direction: video.mode, ...(other && { to: { id: other } }) };
     return [await api.extend(body), body, "extend"];
   }
-  const { prompt, model, size, seconds, seed, steps, guidance, negative_prompt, light, mood } = video;
+  const { prompt, model, size, seconds, seed, steps, guidance, cache, budget_wh, budget_gco2e, negative_prompt, light, mood } = video;
   const camera = Object.fromEntries(Object.entries(video.camera ?? {}).filter(([, v]) => v !== null));
-  const body = sent?.body ?? { prompt, model, size, seconds, seed, steps, guidance, negative_prompt, light, mood, camera };
+  const body = sent?.body ?? { prompt, model, size, seconds, seed, steps, guidance, cache, budget_wh, budget_gco2e, negative_prompt, light, mood, camera };
   return [await api.create(body), body, "create"];
 }
 

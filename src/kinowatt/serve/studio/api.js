@@ -66,8 +66,7 @@ export const api = {
 const kept = new Map(); // path to a promise of an object URL
 
 /** Address for <img> and <video>. Those cannot send a key: with one, the bytes are fetched and held as an object URL. */
-export function media(id, variant) {
-  const path = `${of(id)}/content?variant=${variant}`;
+function address(path) {
   if (!hasKey()) return Promise.resolve(path);
   if (!kept.has(path)) {
     const url = call(path).then((r) => r.blob()).then((blob) => URL.createObjectURL(blob));
@@ -77,8 +76,12 @@ export function media(id, variant) {
   return kept.get(path);
 }
 
-/** The bytes of a clip, for a download that works with and without a key. */
+export const media = (id, variant) => address(`${of(id)}/content?variant=${variant}`);
+export const drawnLabel = (id) => address(`${of(id)}/label?format=svg`);
+
+/** The bytes of a clip or of its drawn label, for a download that works with and without a key. */
 export const bytes = async (id) => (await call(`${of(id)}/content?variant=video`)).blob();
+export const labelBytes = async (id, format) => (await call(`${of(id)}/label?format=${format}`)).blob();
 
 /** A deleted clip's bytes need not stay in memory. */
 export function forget(id) {

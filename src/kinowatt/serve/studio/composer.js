@@ -7,7 +7,7 @@ import { SLOT_OF } from "./terms.js";
 import { writePrompt } from "./prompt.js";
 
 const CONTROLS = Object.keys(SLOT_OF);
-const PLAIN = ["negative_prompt", "seed", "steps", "guidance", "budget_wh"];
+const PLAIN = ["negative_prompt", "seed", "steps", "guidance", "cache", "budget_wh", "budget_gco2e", "deadline"];
 const LONGEST_S = 60;
 
 // The slider is quadratic: most clips are short, and a tenth of a second matters more at 1 s than at 50 s.
@@ -113,10 +113,21 @@ function showAll() {
   fillSizes();
   showSeconds();
   showPlain(store.get());
+  showDeadline();
 }
 
 const whole = (text) => (/^\d+$/.test(String(text).trim()) ? Number(text) : undefined);
 const real = (text) => (String(text).trim() && Number.isFinite(Number(text)) ? Number(text) : undefined);
+
+/** Seconds since 1970 of a local date and time. */
+const moment = (text) => (text && !Number.isNaN(Date.parse(text)) ? Math.floor(Date.parse(text) / 1000) : undefined);
+const isPast = (text) => moment(text) * 1000 < Date.now();
+
+function showDeadline() {
+  const past = isPast(store.get().draft.deadline);
+  $("#deadline").setAttribute("aria-invalid", String(past));
+  setText($("#deadline-said"), t(past ? "readyByPast" : "readyByHint"));
+}
 
 /** The request that the composer stands for. Open controls are left out, so that the model's own defaults hold. */
 export function requestBody() {
@@ -127,7 +138,8 @@ export function requestBody() {
     model: currentModel()?.id,
     size: draftSize() ? draftSize().replace(/\s*[×x*,]\s*/i, "x").trim() : undefined,
     seconds: String(draftSeconds()), // a string, as in the Videos API
-    seed: whole(draft.seed), steps: whole(draft.steps), guidance: real(draft.guidance), budget_wh: real(draft.budget_wh),
+    seed: whole(draft.seed), steps: whole(draft.steps), guidance: real(draft.guidance), cache: whole(draft.cache),
+    budget_wh: real(draft.budget_wh), budget_gco2e: real(draft.budget_gco2e), deadline: moment(draft.deadline),
     negative_prompt: draft.negative_prompt.trim() || undefined,
     camera: Object.values(camera).some((v) => v !== undefined) ? camera : undefined,
     light: draft.light || undefined, mood: draft.mood || undefined,
@@ -139,7 +151,7 @@ export function requestBody() {
 export function copySettings(video) {
   const { camera } = video;
   setDraft({ ...EMPTY_DRAFT, model: video.model, size: video.size, seconds: String(video.seconds), seed: String(video.seed ?? ""),
-    steps: String(video.steps ?? ""), guidance: String(video.guidance ?? ""), negative_prompt: video.negative_prompt ?? "",
+    steps: String(video.steps ?? ""), guidance: String(video.guidance ?? ""), cache: String(video.cache ?? ""), negative_prompt: video.negative_prompt ?? "",
     move: camera?.move ?? "", angle: camera?.angle ?? "", shot: camera?.shot ?? "", lens_mm: camera?.lens_mm ? String(camera.lens_mm) : "",
     light: video.light ?? "", mood: video.mood ?? "" });
   writePrompt(video.prompt);
@@ -153,6 +165,7 @@ function clearAll() {
 }
 
 export function startComposer() {
+  if (isPast(store.get().draft.deadline)) setDraft({ deadline: "" }); // of a visit before this one
   for (const name of [...CONTROLS, "model"]) $(`#${name}`).addEventListener("change", (e) => setDraft({ [name]: e.target.value }));
   for (const name of PLAIN) $(`#${name}`).addEventListener("input", (e) => setDraft({ [name]: e.target.value }));
   $("#size").addEventListener("input", (e) => setDraft({ size: e.target.value.trim() }));
@@ -169,6 +182,7 @@ export function startComposer() {
     showSize();
     showSeconds();
     showPlain(state);
+    showDeadline();
   });
   store.on(["reading"], fillControls);
   onLanguage(showAll);

@@ -66,4 +66,11 @@ export function debounce(wait_ms, run) {
   };
 }
 
+/** Hand bytes to the browser as a download. */
+export function saveFile(blob, name) {
+  const url = URL.createObjectURL(blob);
+  Object.assign(document.createElement("a"), { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
 export const calmMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -1,5 +1,5 @@
 // Numbers for people. Unknown stays unknown: null never becomes 0.
-import { t } from "./i18n.js";
+import { t, tag } from "./i18n.js";
 
 const digits = (value, n = 3) => {
   if (value === 0) return "0";
@@ -15,18 +15,30 @@ export function energy(Wh) {
   return `${number} ${unit}`;
 }
 
+/** From one amount to another; the unit once where both have it. Null where they look alike. */
+export function energyBand(low, high) {
+  const [[few, unit], [many, same]] = [energyParts(low), energyParts(high)];
+  if (unit !== same) return t("band", { low: `${few} ${unit}`, high: `${many} ${same}` });
+  return few === many ? null : t("band", { low: few, high: `${many} ${unit}` });
+}
+
 export function energyParts(Wh) {
   if (Wh === null || Wh === undefined) return ["–", "Wh"];
-  if (Wh > 0 && Wh < 0.1) return [digits(Wh * 1000), "mWh"];
+  if (Wh > 0 && Wh < 0.9995) return [digits(Wh * 1000), "mWh"];
   return Wh < 1000 ? [digits(Wh), "Wh"] : [digits(Wh / 1000), "kWh"];
 }
 
-/** One unit for every label, so that two labels can be laid side by side. */
-export const wattHours = (Wh) => (Wh === null || Wh === undefined ? null : digits(Wh));
+/** Joules with three digits. */
+export function joules(J) {
+  if (J === null || J === undefined) return t("notMeasured");
+  if (J > 0 && J < 0.01) return "< 0.01 J";
+  const [scale, unit] = J < 999.5 ? [1, "J"] : J < 999500 ? [1e3, "kJ"] : [1e6, "MJ"];
+  return `${digits(J / scale)} ${unit}`;
+}
 
 export function carbon(grams) {
   if (grams === null || grams === undefined) return t("notMeasured");
-  return grams > 0 && grams < 0.1 ? `${digits(grams * 1000)} mg CO₂e` : `${digits(grams)} g CO₂e`;
+  return grams > 0 && grams < 0.9995 ? `${digits(grams * 1000)} mg CO₂e` : `${digits(grams)} g CO₂e`;
 }
 
 export const number = (value, n = 3) => (value === null || value === undefined ? t("notMeasured") : digits(value, n));
@@ -52,8 +64,14 @@ export const sizeOf = (text) => {
   return match ? [Number(match[1]), Number(match[2])] : null;
 };
 
-/** In the page's language, and where the browser has a variant of it (British dates, say), in that. */
-export const when = (unix_s, language) =>
-  new Date(unix_s * 1000).toLocaleString(navigator.languages.find((own) => own.split("-")[0] === language.split("-")[0]) ?? language, {
-    dateStyle: "medium", timeStyle: "short",
-  });
+/** The page's language, or where the browser has a variant of it (British dates, say), that. */
+const locale = () => navigator.languages.find((own) => own.split("-")[0] === tag().split("-")[0]) ?? tag();
+
+export const when = (unix_s) => new Date(unix_s * 1000).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" });
+
+/** HH:MM, with the day where that is not today. */
+export function clock(unix_s) {
+  const at = new Date(unix_s * 1000);
+  const day = at.toDateString() === new Date().toDateString() ? {} : { month: "short", day: "numeric" };
+  return at.toLocaleString(locale(), { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}

@@ -1,15 +1,16 @@
 // Before: what the shot will cost, drawn as an instrument. And the button that spends it.
 import { $, debounce, h, s, setText } from "./dom.js";
 import { api } from "./api.js";
-import { duration, energy, energyParts, sizeOf } from "./format.js";
+import { carbon, clock, duration, energyBand, energyParts, sizeOf } from "./format.js";
 import { onLanguage, t, tag } from "./i18n.js";
 import { requestBody } from "./composer.js";
 import { remember, upsert } from "./jobs.js";
 import { store } from "./store.js";
 import { toast } from "./toast.js";
 
-const LOW_WH = 1e-3;
-const DECADES = 5; // 1 mWh to 100 Wh
+const LOW_WH = 1e-4;
+const LABELS = ["0.1 mWh", "1", "10", "100", "1 Wh", "10", "100"];
+const DECADES = LABELS.length - 1;
 const place = (Wh) => Math.min(1, Math.max(0, Math.log10(Wh / LOW_WH) / DECADES));
 const WIDTH = 1000;
 
@@ -29,7 +30,7 @@ function gauge(predicted) {
     const x = WIDTH * place(predicted.Wh);
     parts.push(s("rect", { class: "needle", x: x - 2.5, y: 3, width: 5, height: 24, rx: 2.5 }));
   }
-  const scale = [0, 1, 2, 3, 4, 5].map((d) => h("span", { text: ["1 mWh", "10", "100", "1 Wh", "10", "100"][d], style: { left: `${d * 20}%` } }));
+  const scale = LABELS.map((text, d) => h("span", { text, style: { left: `${(100 * d) / DECADES}%` } }));
   return h("div", { class: "gauge", "aria-hidden": "true" },
     s("svg", { viewBox: `-4 0 ${WIDTH + 8} 28`, preserveAspectRatio: "none" }, parts), h("div", { class: "scale" }, scale));
 }
@@ -38,16 +39,22 @@ function words(title, text) {
   return h("div", { class: "readout" }, h("p", { class: "headline", text: title }), h("p", { class: "said", text }));
 }
 
+/** Grams of what is predicted, at the present intensity of the server's grid. */
+function predictedCarbon({ carbon_gCO2e: grams, zone, intensity_year: year, intensity_gCO2e_per_kWh: g }) {
+  if (grams == null) return null;
+  return h("span", { class: "grams", text: carbon(grams), title: t("labelGridLine", { zone, year: year ?? "?", g: Math.round(g) }) });
+}
+
 function readout(predicted) {
   const [value, unit] = energyParts(predicted.Wh);
   const { p10_Wh: low, p90_Wh: high } = predicted;
-  const spread = low != null && high != null && energy(low) !== energy(high); // one clip of history has no spread
+  const spread = low != null && high != null ? energyBand(low, high) : null;
   return h("div", { class: "readout" },
     h("p", { class: "figures" }, h("span", { class: "unseen", text: `${t("predicted")}: ` }),
       h("span", { class: "big" }, h("span", { class: "value", text: value }), " ", h("span", { class: "unit", text: unit })),
-      h("span", { class: "time", text: t("about", { time: duration(predicted.seconds) }) })),
-    h("p", { class: "said", title: predicted.how ?? null,
-      text: spread ? t("band", { low: energy(low), high: energy(high) }) : (predicted.how ?? "") }));
+      h("span", { class: "time" }, h("span", { text: t("about", { time: duration(predicted.seconds) }) }), predictedCarbon(predicted))),
+    spread ? h("p", { class: "said", text: spread }) : null,
+    h("p", { class: "said basis", title: predicted.how ?? null, text: predicted.clips ? t("basisClips", { n: predicted.clips }) : t("basisGuess") }));
 }
 
 function showPredicted() {
@@ -66,12 +73,15 @@ function showPredicted() {
 }
 
 function showNotes() {
-  const warnings = store.get().plan?.warnings ?? [];
-  $(".notes").hidden = !warnings.length;
+  const { plan, draft } = store.get();
+  const warnings = plan?.warnings ?? [];
+  // What a limit decides stands among the plan's warnings; on a guess nothing is decided yet.
+  const later = plan?.predicted?.clips === 0 && (draft.budget_wh || draft.budget_gco2e) ? t("budgetLater") : "";
+  $(".notes").hidden = !warnings.length && !later;
   // One line for each sentence: three pictures that are cut alike are told of once. The server's sentences are English, whatever the page's language.
   const often = (text) => warnings.filter((other) => other === text).length;
   const lines = [...new Set(warnings)].map((text) => (often(text) > 1 ? `${text} (${often(text)} ×)` : text));
-  $("#notes").replaceChildren(...lines.map((text) => h("li", { text, lang: tag() === "en" ? null : "en" })));
+  $("#notes").replaceChildren(...(later ? [h("li", { text: later })] : []), ...lines.map((text) => h("li", { text, lang: tag() === "en" ? null : "en" })));
 }
 
 let asking = null;
@@ -90,6 +100,14 @@ const plan = debounce(250, async () => {
   }
 });
 
+/** What came of "ready by": that it waits, or the server's sentence why it does not. */
+function deadlineWords({ deadline, not_before: begin, warnings }) {
+  if (!deadline) return "";
+  if (begin * 1000 > Date.now()) return t("waitsGreen", { time: clock(begin) });
+  const planned = new Set(store.get().plan?.warnings);
+  return warnings.filter((text) => !planned.has(text)).join(" · ");
+}
+
 export async function generate() {
   const button = $("#generate");
   if (button.getAttribute("aria-busy") === "true") return;
@@ -103,7 +121,7 @@ export async function generate() {
     const video = await api.create(body);
     remember(video.id, body);
     upsert(video);
-    toast(t("queuedToast", { prompt: body.prompt.slice(0, 60) }));
+    toast(deadlineWords(video) || t("queuedToast", { prompt: body.prompt.slice(0, 60) }));
   } catch (error) {
     store.set({ planError: error.message });
   } finally {
@@ -119,7 +137,7 @@ export function startMeter() {
     generate();
   });
   store.on(["draft", "anchors", "models"], plan);
-  store.on(["plan", "planError"], () => {
+  store.on(["plan", "planError", "loaded"], () => {
     showPredicted();
     showNotes();
   });

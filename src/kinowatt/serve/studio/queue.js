@@ -2,7 +2,7 @@
 import { $, h, keyed, setText } from "./dom.js";
 import { remove, retry } from "./actions.js";
 import { api } from "./api.js";
-import { duration, energy } from "./format.js";
+import { clock, duration, energy } from "./format.js";
 import { icon } from "./icons.js";
 import { onLanguage, t, term } from "./i18n.js";
 import { byId, failures, move, queue, upsert } from "./jobs.js";
@@ -20,6 +20,7 @@ const act = (name, className, picture, run) =>
 function stateText(job) {
   if (cancelling.has(job.id)) return t("cancelling");
   if (job.paused) return t(job.status === "in_progress" ? "pausing" : "paused");
+  if (job.status === "queued" && job.not_before * 1000 > Date.now()) return t("waitsGreen", { time: clock(job.not_before) });
   if (job.status === "queued") return job.phase && job.done ? `${t("waiting")} · ${t("stepOf", { done: job.done, of: job.of })}` : t("waiting");
   const phase = term("phase", job.phase);
   return job.phase === "denoise" && job.of ? `${phase} · ${t("stepOf", { done: Math.min(job.done, job.of), of: job.of })}` : phase;

@@ -39,7 +39,7 @@ export const memory = {
 
 export const EMPTY_DRAFT = Object.freeze({
   prompt: "", model: "", move: "", angle: "", shot: "", lens_mm: "", light: "", mood: "", size: "", seconds: "",
-  negative_prompt: "", seed: "", steps: "", guidance: "", budget_wh: "",
+  negative_prompt: "", seed: "", steps: "", guidance: "", cache: "", budget_wh: "", budget_gco2e: "", deadline: "",
 });
 
 export const store = createStore({

@@ -20,14 +20,17 @@ export const terms = {
   },
   lens_mm: Object.fromEntries([24, 35, 50, 85, 100].map((mm) => [mm, [`${mm} mm`, `${mm} 毫米`]])),
   phase: {
-    text: ["reading the words", "讀取文字"], encode: ["reading the footage", "讀取素材"], denoise: ["drawing", "繪製"],
+    load: ["loading the model", "載入模型"], read: ["fetching the footage", "取得素材"], text: ["reading the words", "讀取文字"], encode: ["reading the footage", "讀取素材"], denoise: ["drawing", "繪製"],
     decode: ["developing", "顯影"], write: ["writing the file", "寫入檔案"], other: ["other", "其他"], "": ["starting", "開始"],
   },
   mode: {
     remix: ["remix", "改作"], edit: ["edit", "編輯"], forward: ["extended forward", "向後延伸"],
     backward: ["extended backward", "向前延伸"], loop: ["loop", "循環"], connect: ["connection", "銜接"],
   },
-  device: { gpu: ["GPU", "GPU"], cpu: ["CPU", "CPU"], dram: ["memory", "記憶體"], memory: ["memory", "記憶體"] },
+  device: {
+    gpu_J: ["GPU", "GPU"], cpu_J: ["CPU", "CPU"], dram_J: ["memory", "記憶體"], cpu_modelled_J: ["CPU", "CPU"], ram_modelled_J: ["memory", "記憶體"],
+    host_modelled_J: ["rest of the machine", "機器其餘部分"], modelled_J: ["CPU", "CPU"],
+  },
 };
 
 /** The lexicon's slots for the composer's controls. */

@@ -5,7 +5,7 @@ import { t } from "./i18n.js";
 
 export function toast(text, { error = false, action = null } = {}) {
   const close = () => node.remove();
-  const node = h("div", { class: error ? "toast error" : "toast", role: error ? "alert" : null },
+  const node = h("div", { class: error ? "toast error" : text.length > 80 ? "toast long" : "toast", role: error ? "alert" : null },
     h("span", { text }),
     action && h("button", { type: "button", class: "plain", text: action.name, onclick: () => (close(), action.run()) }),
     h("button", { type: "button", class: "quiet round", "aria-label": t("close"), onclick: close }, icon("close")));
@@ -15,7 +15,7 @@ export function toast(text, { error = false, action = null } = {}) {
   // The newest notice takes the place of the one before; errors wait until they have been read.
   for (const older of document.querySelectorAll(".toast:not(.error)")) older.remove();
   $("#toasts").append(node);
-  if (!error) setTimeout(close, action ? 7000 : 4000);
+  if (!error) setTimeout(close, Math.max(action ? 7000 : 4000, 70 * text.length));
 }
 
 export const toastError = (error) => toast(error.message, { error: true });

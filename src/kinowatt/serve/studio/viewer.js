@@ -2,15 +2,17 @@
 import { $, calmMotion, h } from "./dom.js";
 import { asAnchor, copy, download, extend, pickFor, remix, remove } from "./actions.js";
 import { api, media } from "./api.js";
-import { carbon, duration, energy, length, times, when } from "./format.js";
+import { how } from "./bill.js";
+import { carbon, clock, duration, energy, length, times, when } from "./format.js";
 import { icon } from "./icons.js";
-import { onLanguage, t, tag, term } from "./i18n.js";
+import { onLanguage, t, term } from "./i18n.js";
 import { byId, clips } from "./jobs.js";
-import { drawLabel, labelWords, saveLabel } from "./label.js";
+import { grade, labelView } from "./label.js";
 import { store } from "./store.js";
 
 const dialog = () => $("#viewer");
 let shown = null; // id
+let label = null; // a promise of its label: asked for once, when the clip is shown
 let opener = null; // where focus goes back to
 
 const button = (className, picture, word, run) =>
@@ -101,18 +103,21 @@ function facts(video) {
     .filter(([, value]) => value != null && value !== "").map(([slot, value]) => term(slot, value));
   const source = (video.sources ?? []).map((id) => byId(id)?.prompt ?? id);
   const rows = [[t("size"), times(video.size)], [t("seconds"), length(video.seconds)], [t("seed"), video.seed], [t("steps"), video.steps], [t("guidance"), video.guidance],
-    [t("model"), video.model], [t("mode"), video.mode && video.mode !== "create" ? term("mode", video.mode) : null], [t("from"), source.join(" → ")],
+    [t("cache"), video.cache > 1 ? video.cache : null],
+    [t("budget"), video.budget_wh], [t("budgetCarbon"), video.budget_gco2e], [t("readyBy"), video.deadline ? clock(video.deadline) : null], [t("model"), video.model], [t("mode"), video.mode && video.mode !== "create" ? term("mode", video.mode) : null], [t("from"), source.join(" → ")],
     [t("camera"), look.join(" · ")], [t("negative"), video.negative_prompt], [t("unknownWords"), (video.not_understood ?? []).join(" · ")],
-    [t("took"), video.energy?.wall_s != null ? duration(video.energy.wall_s) : null], [t("made"), video.completed_at ? when(video.completed_at, tag()) : null]];
+    [t("took"), video.energy?.wall_s != null ? duration(video.energy.wall_s) : null], [t("made"), video.completed_at ? when(video.completed_at) : null]];
   return h("dl", { class: "fact-list" }, rows.filter(([, value]) => value != null && value !== "").map(([name, value]) =>
     h("div", {}, h("dt", { text: name }), h("dd", { text: String(value) }))));
 }
 
 function bill(video) {
   const { energy: spent } = video;
-  const how = spent?.total_Wh == null ? "" : t(spent.modelled_J != null ? "labelModelled" : "labelMeasured");
+  const known = spent?.total_Wh == null ? "" : t(how(spent));
+  const badge = h("span", { class: "bill-grade" });
+  label.then(({ figures }) => badge.append(grade(figures) ?? ""), () => {}); // without a label there is no class
   return h("button", { type: "button", class: "bill-card show-label", onclick: () => showLabel(video) },
-    h("span", { class: "bill-figures" }, h("span", { class: "big", text: energy(spent?.total_Wh) }), h("span", { class: "said", text: [carbon(spent?.carbon_gCO2e), how].filter(Boolean).join(" · ") })),
+    badge, h("span", { class: "bill-figures" }, h("span", { class: "big", text: energy(spent?.total_Wh) }), h("span", { class: "said", text: [carbon(spent?.carbon_gCO2e), known].filter(Boolean).join(" · ") })),
     h("span", { class: "bill-open" }, icon("label"), h("span", { text: t("showLabel") })));
 }
 
@@ -124,12 +129,9 @@ async function showLabel(video) {
   panel.replaceChildren(h("p", { class: "said", text: "…" }));
   const back = h("button", { type: "button", class: "plain", onclick: () => hideLabel(true) }, icon("left"), h("span", { text: t("labelBack") }));
   try {
-    const label = await api.label(video.id);
+    const found = await label;
     if (shown !== video.id) return;
-    const drawing = drawLabel(video, label);
-    panel.replaceChildren(h("div", { class: "label-tools" }, back,
-      h("button", { type: "button", class: "plain", onclick: () => saveLabel(drawing, video) }, icon("download"), h("span", { text: t("labelSave") }))),
-      h("figure", {}, drawing, h("figcaption", { class: "unseen" }, labelWords(video, label))));
+    panel.replaceChildren(h("div", { class: "label-tools" }, back), ...labelView(video, found));
   } catch (error) {
     panel.replaceChildren(h("div", { class: "label-tools" }, back), h("p", { text: t("labelNone") }), h("p", { class: "said", text: error.message }));
   }
@@ -143,10 +145,12 @@ function hideLabel(focus) {
   if (focus) $(".show-label", dialog()).focus();
 }
 
+const view = () => ($("#label")?.hidden === false ? "label" : "");
+
 function step(by) {
   const all = clips();
   const next = all[all.findIndex((v) => v.id === shown) + by];
-  if (next) render(next, $("#label")?.hidden === false ? "label" : "");
+  if (next) render(next, view());
 }
 
 function stage(video) {
@@ -166,6 +170,8 @@ function stage(video) {
 
 function render(video, view = "") {
   shown = video.id;
+  label = api.label(video.id);
+  label.catch(() => {}); // told of where it is shown
   const held = dialog().contains(document.activeElement) ? document.activeElement.className : "";
   dialog().setAttribute("aria-label", video.prompt);
   dialog().dataset.id = video.id;
@@ -204,5 +210,5 @@ export function startViewer() {
     if (by) step(by);
   });
   store.on(["videos"], () => shown && !byId(shown) && close());
-  onLanguage(() => shown && render(byId(shown)));
+  onLanguage(() => shown && render(byId(shown), view()));
 }
