@@ -36,7 +36,7 @@ def test_a_video_comes_back_with_its_label(tmp_path: Path) -> None:
     clip, path = moving(), tmp_path / "a.mp4"
     shot = Shot("a red ball, 紅球", seed=7, anchors=(Anchor(clip.cut(0, 1)),), camera=Camera(move="orbit-left"))
     bill = EnergyBill(Energy(1.5, cpu_modelled_J=7.25), intensity("FR"))
-    video.write_video(path, clip, provenance.stamp(shot, bill.to_json(), {"runtime": "torch"}))
+    provenance.write_labelled(path, [clip], shot, bill.to_json(), {"runtime": "torch"})
     back = video.read_video(path)
     assert (back.frames, back.width, back.height, back.fps) == (9, 64, 48, 16.0)
     assert psnr(back.frames_TCHW, clip.frames_TCHW) > 27  # chroma has half the resolution, and the square is saturated

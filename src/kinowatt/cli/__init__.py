@@ -9,8 +9,8 @@ import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from kinowatt.cli import energy, making
 from kinowatt.cli.words import DeviceName, Zone, check_writable, say, size_of
@@ -72,13 +72,13 @@ def main() -> None:
     """Run a verb. Exit code 0, 2 for a request that cannot work, 1 for a fault of ours, 130 when interrupted."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        print(f"kinowatt: {error.format_message()}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KinowattError as error:
         print(f"kinowatt: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("kinowatt: stopped; nothing was written", file=sys.stderr)
         sys.exit(130)
     except Exception as error:

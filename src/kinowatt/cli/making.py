@@ -227,7 +227,7 @@ def _place(text: str, read: Any, strength: float) -> Anchor:
 
 def _shoot(verb: str, request: Shot, how: How) -> None:
     if how.dry_run:
-        say_plan(request, how.as_json)
+        say_plan(request, how.as_json, how.zone)
         return
     make(verb, request, how)
 
@@ -237,6 +237,6 @@ def _bridge(verb: str, request: Shot, files: list[Path], way: Way, how: How) -> 
     clips = [read_video(path) for path in files]
     plan = bridge(request, clips, way, specs.find(request.model))
     if how.dry_run:
-        say_plan(plan.shot, how.as_json)
+        say_plan(plan.shot, how.as_json, how.zone)
         return
     make(verb, plan.shot, how, plan, files)

@@ -103,16 +103,11 @@ class Ledger:
             return [_run(row) for row in file.execute(f"SELECT * FROM runs WHERE {query} ORDER BY at, number", values)]
 
     def past(self, model: str, device: str, runtime: str, limit: int = RECENT, *, gpu_only: bool = False) -> list[Past]:
-        """Finished clips like the one to come, newest first: their arithmetic, joules (all, or the GPUs') and seconds, without loading.
-
-        A bill that misses what others have (a counter that was lost on the way) teaches nothing: a part of a sum is a wrong number.
-        """
+        """Finished clips like the one to come, newest first: see `lessons`."""
         query = "SELECT * FROM runs WHERE model = ? AND device = ? AND runtime = ? ORDER BY at DESC, number DESC LIMIT ?"
         with self._open() as file:
             runs = [_run(row) for row in file.execute(query, (model, device, runtime, limit))]
-        least = min((len(run.bill["not_measured"]) for run in runs), default=0)
-        whole = [run for run in runs if len(run.bill["not_measured"]) == least]
-        return [past for run in whole if (past := past_of(run.work, run.bill, gpu_only=gpu_only))]
+        return lessons([(run.work, run.bill) for run in runs], gpu_only=gpu_only)
 
     def last(self, model: str) -> Run | None:
         """The newest run of a model, which tells where it runs on this machine."""
@@ -142,6 +137,16 @@ class Ledger:
 def midnight() -> float:
     """When this day began, in local time, as seconds since 1970."""
     return datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
+def lessons(rows: Sequence[tuple[Work | None, Mapping[str, Any]]], *, gpu_only: bool = False) -> list[Past]:
+    """What finished clips teach: their arithmetic, joules (all, or the GPUs') and seconds, without loading, in the order given.
+
+    A bill that misses what others have (a counter that was lost on the way) teaches nothing: a part of a sum is a wrong number.
+    """
+    least = min((len(bill["not_measured"]) for _, bill in rows), default=0)
+    whole = [row for row in rows if len(row[1]["not_measured"]) == least]
+    return [past for work, bill in whole if (past := past_of(work, bill, gpu_only=gpu_only))]
 
 
 def past_of(work: Work | None, bill: Mapping[str, Any], *, gpu_only: bool = False) -> Past | None:

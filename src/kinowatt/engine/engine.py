@@ -101,14 +101,14 @@ class Engine:
             with meter:
                 shot, pace, said = self._budgeted(shot, meter, resume)
                 plan = self.plan(shot)
-                frames_TCHW, notes, latents = self._shoot(plan, meter, on_step or (lambda progress: None), resume, pace)
+                frames_TCHW, notes, latents, steps = self._shoot(plan, meter, on_step or (lambda progress: None), resume, pace)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise DeviceError(f"{plan.width}x{plan.height} with {plan.frames} frames does not fit into memory; ask for less") from error
         read = plan.reading
         return Take(
             Clip(frames_TCHW, fps=self.model.spec.fps),
             meter.bill,
-            plan.shot,
+            replace(plan.shot, steps=steps),
             self.model.sha256,
             self.runtime.name,
             (*plan.warnings, *said, *notes),
@@ -153,7 +153,7 @@ class Engine:
 
     def _shoot(
         self, plan: Plan, meter: Meter, tell: Callable[[Progress], None], resume: State | None, pace: Pace | None
-    ) -> tuple[np.ndarray, list[str], np.ndarray]:
+    ) -> tuple[np.ndarray, list[str], np.ndarray, int]:
         shot = plan.shot
         assert shot.steps is not None
         assert shot.guidance is not None
@@ -205,7 +205,7 @@ class Engine:
         with meter.phase("decode"):
             frames_TCHW = self._decode(latents, plan, anchors, lambda done: tell(Progress("decode", done, plan.frames, meter.so_far())))
             conditioning.paste_back(frames_TCHW, conditioning.placed(anchors, plan.frames, self.model.spec.fps))
-        return frames_TCHW, notes, latents.cpu().numpy()
+        return frames_TCHW, notes, latents.cpu().numpy(), len(rows) - 1
 
     def _decode(self, latents_1CFHW: torch.Tensor, plan: Plan, anchors: list[Anchor], tell: Callable[[int], None]) -> np.ndarray:
         """Latents to frames of the wanted size. A clip that goes on from latents is decoded with all that came before it."""

@@ -107,6 +107,9 @@ def write_labelled_image(path: Path, frame_CHW: np.ndarray, shot: Shot, energy: 
 
 
 def _label(shot: Shot, energy: Energy, facts: Mapping[str, Any]) -> dict[str, Any]:
+    import c2pa  # noqa: F401  # what signing does once per process is done before the bill is read, so that it is in it
+
+    _own_identity()
     bill = energy() if callable(energy) else energy
     return {**facts, "kinowatt_label": FORMAT, "version": kinowatt.__version__, "shot": shot_to_json(shot), "energy": dict(bill)}
 

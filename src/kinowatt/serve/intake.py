@@ -15,7 +15,7 @@ from sqlalchemy import select
 from kinowatt.energy.carbon import pue
 from kinowatt.energy.grid_source import current, forecast
 from kinowatt.energy.hourly import SLACK, UNKNOWN_S, greenest
-from kinowatt.energy.ledger import past_of
+from kinowatt.energy.ledger import lessons
 from kinowatt.energy.predict import LEAST_HISTORY, Past, Prediction, Work
 from kinowatt.engine import cost
 from kinowatt.engine.budget import fitted
@@ -260,8 +260,8 @@ class Intake:
             with self.jobs.database.read() as session:
                 query = select(Video.facts, Video.energy).where(Video.status == COMPLETED).order_by(Video.number.desc()).limit(200)
                 found = session.execute(query).all()
-            rows = [(facts.get("work"), energy) for facts, energy in found if energy and facts.get("model") == model]
-            past = [p for work, energy in rows if work and (p := past_of(Work(**work), energy)) is not None]
+            mine = [(facts["work"], energy) for facts, energy in found if energy and facts.get("model") == model and facts.get("work")]
+            past = lessons([(Work(**work), energy) for work, energy in mine])
             self._history[model] = (time.monotonic(), past)
         return past
 
