@@ -67,7 +67,7 @@ def main() -> None:
         made += 1
         over += bill > budget_Wh * 1.05
         used.append(bill / budget_Wh)
-        print(f"{what}: bill {bill * 1000:.3f} mWh = {bill / budget_Wh:.1%}, {take.shot.steps} steps planned{said(take.warnings)}")
+        print(f"{what}: bill {bill * 1000:.3f} mWh = {bill / budget_Wh:.1%}, {take.shot.steps} steps{said(take.warnings)}")
     print(f"{given.budgets} budgets: {made} made, {refused} refused beforehand, {over} exceeded by more than 5 %")
     if used:
         print(f"bills were {min(used):.1%} to {max(used):.1%} of their budgets")

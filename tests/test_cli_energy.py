@@ -382,3 +382,22 @@ def test_labels_that_cannot_be_read_or_drawn(kinowatt: Verb, clip: Path, tmp_pat
     one_sentence(kinowatt("label", tmp_path / "words.mp4"), "words.mp4")
     one_sentence(kinowatt("label", clip, "--svg", tmp_path / "no" / "a.svg"), "does not exist")
     one_sentence(kinowatt("label", clip, "--png", tmp_path), "is a folder")
+
+
+def test_a_budget_that_nothing_fits_is_refused_before_loading(
+    kinowatt: Callable[..., Ran], small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("generate", "a red ball", "--model", small_model, "--runtime", "torch", "--size", "64x64", "--seconds", "0.5")
+    for steps in (1, 2, 3):
+        assert kinowatt(*words, "--steps", steps, "-o", tmp_path / "a.mp4").code == 0
+
+    def load(*given: object) -> None:
+        raise AssertionError("a joule was spent")
+
+    monkeypatch.setattr("kinowatt.engine.engine.load", load)
+    for budget in (("--budget-wh", "1e-7"), ("--budget-gco2e", "1e-8")):
+        ran = kinowatt(*words, *budget, "-o", tmp_path / "b.mp4")
+        assert ran.code == 2
+        assert "too small" in ran.err
+        assert "for loading the model" in ran.err
+    assert not (tmp_path / "b.mp4").exists()

@@ -17,10 +17,11 @@ from kinowatt.energy.grid_source import forecast
 from kinowatt.energy.hourly import SLACK, UNKNOWN_S, greenest
 from kinowatt.energy.ledger import Ledger, Run
 from kinowatt.energy.meter import Meter
+from kinowatt.energy.predict import LEAST_HISTORY
 from kinowatt.engine import cost
 from kinowatt.engine.bridge import Bridge
 from kinowatt.engine.budget import fitted
-from kinowatt.engine.plan import Plan, fill
+from kinowatt.engine.plan import fill
 from kinowatt.errors import InputError, OutputError
 from kinowatt.media.provenance import write_labelled, write_labelled_image
 from kinowatt.media.sheet import contact_sheet
@@ -58,6 +59,7 @@ def make(verb: str, request: Shot, how: How, joined: Bridge | None = None, files
     if how.deadline is not None:
         _wait(request, time_of(how.deadline), how.zone)
     meter = Meter(zone=how.zone)
+    _refuse_early(request, meter)
     with meter:
         with meter.phase(LOAD):
             from kinowatt.engine import engine as engines  # torch takes seconds to import
@@ -75,12 +77,19 @@ def make(verb: str, request: Shot, how: How, joined: Bridge | None = None, files
     _tell(take, clip, bill, how, [label[key] for key in ("unsigned_because", "no_manifest_because") if label.get(key)])
 
 
+def _refuse_early(request: Shot, meter: Meter) -> None:
+    """A budget that nothing fits is refused before the model is loaded, where history knows enough. BudgetError."""
+    budget_J, spec = request.budget.joules(meter.intensity.gCO2e_per_kWh, meter.pue), specs.find(request.model)
+    if budget_J is not None:
+        known = cost.outlook(Ledger(), spec)
+        if len(known.past) >= LEAST_HISTORY and known.load_J is not None:
+            fitted(request, spec, budget_J, known.predict, known.load_J)
+
+
 def _wait(request: Shot, deadline: float, zone: str | None) -> None:
     """Sleep until the greenest hours before the deadline, where hours are known. InputError if it cannot be met."""
     spec = specs.find(request.model)
-    place, past = cost.here(Ledger(), spec.name)
-    anatomy = cost.of(spec)
-    expected = cost.predicted(cost.work(fill(request, spec), anatomy), anatomy, place, past)
+    expected = cost.outlook(Ledger(), spec).predict(fill(request, spec))
     lasts, trace, now = (expected.seconds * SLACK if expected else UNKNOWN_S), forecast(zone), time.time()
     if deadline < now + lasts:
         raise InputError(f"this takes about {lasts:.0f} s and the deadline is in {max(deadline - now, 0.0):.0f} s; give it more")
@@ -172,20 +181,15 @@ def _tell(take: Take, clip: Clip, bill: EnergyBill, how: How, unsigned: list[str
 def say_plan(request: Shot, as_json: bool, zone: str | None = None) -> None:
     """What a take would be and cost, without loading anything."""
     spec = specs.find(request.model)
-    anatomy = cost.of(spec)
-    place, past = cost.here(Ledger(), spec.name)
-    meter = Meter(zone=zone)
+    known, meter = cost.outlook(Ledger(), spec), Meter(zone=zone)
     budget_J = request.budget.joules(meter.intensity.gCO2e_per_kWh, meter.pue)
-
-    def predict(plan: Plan) -> Any:
-        return cost.predicted(cost.work(plan, anatomy), anatomy, place, past)
 
     notes: tuple[str, ...] = ()
     if budget_J is not None:
-        fit = fitted(request, spec, budget_J, predict)
+        fit = fitted(request, spec, budget_J, known.predict, known.load_J or 0.0)
         request, notes = fit.shot, fit.notes
     plan = fill(request, spec)
-    prediction = predict(plan)
+    prediction = known.predict(plan)
     warnings = [*plan.warnings, *notes]
     told = {
         "model": spec.name,
@@ -195,20 +199,24 @@ def say_plan(request: Shot, as_json: bool, zone: str | None = None) -> None:
         "steps": plan.shot.steps,
         "guidance": plan.shot.guidance,
         "cache": plan.shot.cache,
-        "FLOP": cost.work(plan, anatomy).FLOP,
-        "device": place.device,
-        "runtime": place.runtime,
+        "FLOP": cost.work(plan, known.anatomy).FLOP,
+        "device": known.place.device,
+        "runtime": known.place.runtime,
         "warnings": warnings,
         "predicted": None if prediction is None else prediction.to_json(),
+        "load_Wh": None if known.load_J is None else round(known.load_J / 3600, 9),
     }
     if as_json:
         print(json.dumps(told, ensure_ascii=False))
         return
     for warning in warnings:
         say.print(f"note: {warning}", markup=False)
-    print(f"{plan.frames} frames, {plan.width}x{plan.height}, {plan.shot.steps} steps, guidance {plan.shot.guidance:g}, on {place.device}")
+    means = f"{plan.shot.steps} steps, guidance {plan.shot.guidance:g}"
+    print(f"{plan.frames} frames, {plan.width}x{plan.height}, {means}, on {known.place.device}")
     if prediction is None:
         print("its energy is not known: nothing is published of this device, and too little was made here yet")
     else:
         band = f"{in_Wh(prediction.p10_Wh)} to {in_Wh(prediction.p90_Wh)} in eight of ten cases"
         print(f"about {in_Wh(prediction.Wh)} ({band}), {prediction.seconds:.1f} s, without loading; from {prediction.how}")
+        if known.load_J is not None:
+            print(f"loading has cost {in_Wh(known.load_J / 3600)} before")

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 from kinowatt.energy.bill import LOAD, Energy, EnergyBill, add
@@ -108,6 +109,15 @@ class Ledger:
         with self._open() as file:
             runs = [_run(row) for row in file.execute(query, (model, device, runtime, limit))]
         return lessons([(run.work, run.bill) for run in runs], gpu_only=gpu_only)
+
+    def load_J(self, model: str, device: str, runtime: str, limit: int = 20) -> float | None:
+        """What loading has cost runs that began with it (those of the command line), by their median; None if there is none."""
+        query = "SELECT * FROM runs WHERE model = ? AND device = ? AND runtime = ? AND verb NOT IN ('serve', 'train') "
+        with self._open() as file:
+            rows = file.execute(query + "ORDER BY at DESC, number DESC LIMIT ?", (model, device, runtime, limit)).fetchall()
+        loads = [load.total_J for row in rows if (load := _run(row).energy_bill.phases.get(LOAD)) is not None]
+        known = [joules for joules in loads if joules is not None]
+        return median(known) if known else None
 
     def last(self, model: str) -> Run | None:
         """The newest run of a model, which tells where it runs on this machine."""

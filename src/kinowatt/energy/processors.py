@@ -70,6 +70,7 @@ def _cpus() -> tuple[tuple[tuple[str, ...], Cpu], ...]:
     return tuple(sorted(rows, key=lambda row: -len(row[0])))
 
 
+@functools.cache
 def cpu(name: str) -> Cpu | None:
     """The CPU of a name as the system gives it; None for one that is not in the table, or a name without a model ("AMD EPYC")."""
     said = _words(name)

@@ -13,7 +13,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -108,7 +108,7 @@ class Counter:
         """The joules of an account up to now; with `close` for the last time."""
         with self._guard() as shares:
             self._settle(shares)
-            return shares.close(token) if close else Account(**asdict(shares.accounts[token]))
+            return shares.close(token) if close else replace(shares.accounts[token])
 
     def shares(self) -> Shares:
         """A copy of the division as it stands now."""

@@ -139,6 +139,26 @@ def here(ledger: Ledger, model: str) -> tuple[Place, list[Past]]:
     return guess(), []
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What is known of a model on this machine before anything is loaded. `load_J`: what loading costs, None if that is not known."""
+
+    anatomy: Anatomy
+    place: Place
+    past: Sequence[Past]
+    load_J: float | None
+
+    def predict(self, plan: Plan) -> Prediction | None:
+        """Energy and time of a plan, without loading."""
+        return predicted(work(plan, self.anatomy), self.anatomy, self.place, self.past)
+
+
+def outlook(ledger: Ledger, spec: ModelSpec) -> Outlook:
+    """From the ledger and the model's files, without torch."""
+    place, past = here(ledger, spec.name)
+    return Outlook(of(spec), place, past, ledger.load_J(spec.name, place.device, place.runtime))
+
+
 def past_on(ledger: Ledger, model: str, card: Gpu) -> list[Past]:
     """What was learned of a model on such a GPU of this machine, in joules of the GPU alone; empty where it ran last elsewhere."""
     last = ledger.last(model)
