@@ -65,6 +65,7 @@ def test_tuning_writes_a_frontier_that_budgets_read(
     tried = [Choice(1, 1.0, 1, (64, 64), None), Choice(2, 3.0, 2, (64, 64), None)]
     monkeypatch.setattr(tune, "choices", lambda size, grid: iter(tried))
     monkeypatch.setattr(tune, "FRAMES", 5)
+    monkeypatch.setattr(tune, "ROUNDS", 2)
     monkeypatch.setenv("KINOWATT_CACHE", str(tmp_path))
     said: list[str] = []
     table = tune.tune(str(small_model), 4, "cpu", "torch", "FR", tmp_path, tmp_path / "f.png", said.append)

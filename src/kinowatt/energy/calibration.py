@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 from kinowatt.energy.anatomy import KNOWN
 from kinowatt.energy.bill import in_Wh
 from kinowatt.energy.predict import LEAST_HISTORY, POINTS, Past, Point, Prediction, Work, cold, gpu_efficiency
-from kinowatt.errors import MissingDependency, OutputError
+from kinowatt.errors import MissingDependency
+from kinowatt.places import whole
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,8 @@ def draw(path: Path, found: Calibration) -> None:
         axes.set_ylim(*ends)
         axes.set_aspect("equal")
         axes.legend(loc="upper left", frameon=False, fontsize=8)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole(path) as part:
         figure.savefig(part, format="png")
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _median(checks: Sequence[Check]) -> float | None:

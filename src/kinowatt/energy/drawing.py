@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import io
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from kinowatt.errors import OutputError
+from kinowatt.places import whole
 
 BOLD = 1.07  # a bold letter is so much wider
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
@@ -132,14 +131,5 @@ def _write(pen: Any, line: Text, fine: float) -> None:
 
 def save(path: Path, content: bytes) -> None:
     """Write aside, then rename. OutputError if that fails."""
-    part: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(prefix=f".{path.stem}-", dir=path.parent, delete=False) as file:
-            part = Path(file.name)
-            file.write(content)
-        part.replace(path)
-    except OSError as e:
-        raise OutputError(f"{path} cannot be written: {e.strerror or e}") from e
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+    with whole(path) as part:
+        part.write_bytes(content)

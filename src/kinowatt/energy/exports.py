@@ -19,6 +19,7 @@ from kinowatt.energy.carbon import WORLD, Intensity, code_of, zone_name
 from kinowatt.energy.ledger import Run
 from kinowatt.energy.processors import cpu_name
 from kinowatt.errors import OutputError
+from kinowatt.places import whole
 
 BOAMPS = "https://github.com/Boavizta/BoAmps/tree/main/model"
 STAGES = {"train": ("training", "video generation")}  # every other verb is inference
@@ -147,13 +148,10 @@ def write_codecarbon(path: Path, runs: Sequence[Run]) -> None:
     """All runs as CodeCarbon's emissions.csv. OutputError if it cannot be written."""
     names = list(CodeCarbonRow.__dataclass_fields__)
 
-    def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, names)
-            table.writeheader()
-            table.writerows(asdict(codecarbon_row(run)) for run in runs)
-
-    _aside(path, write)
+    with whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, names)
+        table.writeheader()
+        table.writerows(asdict(codecarbon_row(run)) for run in runs)
 
 
 def boamps(run: Run) -> dict[str, Any] | None:
@@ -237,20 +235,10 @@ def write_boamps(folder: Path, runs: Sequence[Run]) -> list[Path]:
             continue
         text = json.dumps(report, ensure_ascii=False, indent=1)
         path = folder / f"boamps-{datetime.fromtimestamp(run.at):%Y%m%d-%H%M%S}-{run.number}.json"
-        _aside(path, lambda part, text=text: part.write_text(text + "\n", encoding="utf-8"))
+        with whole(path) as part:
+            part.write_text(text + "\n", encoding="utf-8")
         written.append(path)
     return written
-
-
-def _aside(path: Path, write: Any) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(part)
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _over(value: float | None, by: float) -> float | None:

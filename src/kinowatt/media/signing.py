@@ -23,8 +23,8 @@ from typing import Any
 import kinowatt
 from kinowatt.errors import OutputError
 from kinowatt.media.image import is_png
+from kinowatt.places import HOME_VARIABLE, home
 
-HOME_VARIABLE = "KINOWATT_HOME"
 ALGORITHM = "ES256"  # ECDSA on P-256 with SHA-256, the signature as r and s of 32 bytes each (RFC 7518, section 3.4)
 KEY, CHAIN = "key.pem", "certificates.pem"
 VALID_YEARS = 50  # no timestamp authority is asked, so what a certificate has signed ends with it
@@ -59,12 +59,6 @@ class Manifest:
     state: str  # "valid", "absent" or "invalid"
     codes: tuple[str, ...] = ()
     claim: Mapping[str, Any] | None = None
-
-
-def home() -> Path:
-    """Where what belongs to this user and machine is kept: $KINOWATT_HOME, else kinowatt in the user's data folder."""
-    root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(os.environ.get(HOME_VARIABLE) or Path(root) / "kinowatt")
 
 
 def fingerprint(certificate: bytes) -> str:

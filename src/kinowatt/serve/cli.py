@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from kinowatt.errors import InputError, MissingDependency
+from kinowatt.places import home
 
 if TYPE_CHECKING:
     from kinowatt.serve.database import Database
@@ -21,8 +22,7 @@ webhooks_app = typer.Typer(no_args_is_help=True, help="Who is told when a video 
 
 
 def _default_data() -> Path:
-    root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(os.environ.get("KINOWATT_DATA") or Path(root) / "kinowatt")
+    return Path(os.environ.get("KINOWATT_DATA") or home())
 
 
 Data = Annotated[

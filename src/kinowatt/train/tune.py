@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
+from kinowatt.energy.bill import EnergyBill
 from kinowatt.energy.meter import Meter
 from kinowatt.engine import engine as engines
 from kinowatt.engine.budget import FRONTIER, Choice
 from kinowatt.engine.engine import Engine
 from kinowatt.errors import DeviceError, MissingDependency, OutputError
-from kinowatt.places import cache
+from kinowatt.places import cache, whole
 from kinowatt.shot import Shot
 from kinowatt.train.exam import FRAMES, Exam, Score
 
 STEPS = (4, 8, 12, 20, 30)
 GUIDANCE = (1.0, 2.0, 3.0, 5.0, 8.0)
 CACHES, CACHED = (1, 2, 4), (3.0, 5.0)  # steps that the term of guidance is kept for, and at which guidance that is tried
+ROUNDS = 9  # clips of each choice whose joules are measured
 SHRINK = (0.75, 0.5)  # of the model's own side, for the smaller sizes
 
 
@@ -52,12 +56,12 @@ def tune(
     folder = out or engine.model.spec.folder
     _check(folder)
     exam = Exam(engine, clips, cache() / "exam", engine.model.spec.size)
-    measured = []
+    scores = []
     for choice in choices(engine.model.spec.size, engine.model.spec.grid):
-        found, score = measure(engine, exam, choice, zone)
-        measured.append((found, score))
-        say(f"{_name(found)}: quality {found.quality:.3f}, {found.joules_J:.3g} J")
-    marked = best([found for found, _ in measured])
+        scores.append((choice, examine(engine, exam, choice)))
+        say(f"{_name(choice)}: quality {exam.scale.quality(scores[-1][1]):.3f}")
+    judged = [replace(c, quality=round(exam.scale.quality(score), 4)) for c, score in scores]
+    marked = best(weigh(engine, judged, exam.captions, zone))
     facts = {
         "model": engine.model.spec.name,
         "weights_sha256": engine.model.sha256,
@@ -66,31 +70,47 @@ def tune(
         "device": engine.place.device,
         "runtime": engine.place.runtime,
         "measured_on": time.strftime("%Y-%m-%d"),
-        "energy": "of making a clip, without loading and writing; " + "; ".join(Meter(zone=zone).bill.sources.values()),
+        "energy": f"of making a clip, without loading and writing, median of {ROUNDS}; "
+        + "; ".join(Meter(zone=zone).bill.sources.values()),
         "scale": exam.scale.to_json(),
     }
-    rows = [{**asdict(c), **_scores(s)} for c, (_, s) in zip(marked, measured, strict=True)]
-    _write(folder / FRONTIER, json.dumps({**facts, "choices": rows}, indent=1) + "\n")
+    rows = [{**asdict(c), **_scores(s)} for c, (_, s) in zip(marked, scores, strict=True)]
+    with whole(folder / FRONTIER) as part:
+        part.write_text(json.dumps({**facts, "choices": rows}, indent=1) + "\n")
     draw(png, marked, facts)
     return lines(marked)
 
 
-def measure(engine: Engine, exam: Exam, choice: Choice, zone: str | None) -> tuple[Choice, Score]:
-    """Make every caption's clip this way; its joules are the mean of all. DeviceError where no energy can be read."""
-    joules, seconds, features = [], [], []
-    for seed, caption in enumerate(exam.captions):
-        shot = Shot(caption, size=choice.size, seed=seed, steps=choice.steps, guidance=choice.guidance, cache=choice.cache)
-        shot = replace(shot, seconds=FRAMES / engine.model.spec.fps)
-        bill = (take := engine.generate(shot, meter=Meter(zone=zone))).bill
-        if bill.work_J is None:
-            raise DeviceError("no energy can be read on this machine, so nothing can be held against it")
-        joules.append(bill.work_J)
-        seconds.append(bill.energy.wall_s)
-        features.append(exam.features([take.clip])[0])
-    score = exam.score(np.stack(features))
-    quality = round(exam.scale.quality(score), 4)
-    # The median, for the first clip of a shape may wait for something.
-    return replace(choice, quality=quality, joules_J=round(float(np.mean(joules)), 4), seconds=round(float(np.median(seconds)), 4)), score
+def _shot(choice: Choice, caption: str, seed: int, fps: float) -> Shot:
+    shot = Shot(caption, size=choice.size, seconds=FRAMES / fps, seed=seed)
+    return replace(shot, steps=choice.steps, guidance=choice.guidance, cache=choice.cache)
+
+
+def examine(engine: Engine, exam: Exam, choice: Choice) -> Score:
+    """The scores of the clips of all captions, made this way."""
+    fps = engine.model.spec.fps
+    made = (engine.generate(_shot(choice, caption, seed, fps)).clip for seed, caption in enumerate(exam.captions))
+    return exam.score(np.stack([exam.features([clip])[0] for clip in made]))
+
+
+def weigh(engine: Engine, found: Sequence[Choice], captions: Sequence[str], zone: str | None) -> list[Choice]:
+    """The choices with their joules and seconds: medians of `ROUNDS`, in each of which all take turns in another order.
+
+    So what the machine does beside, and how warm it is, falls on all alike. DeviceError where no energy can be read.
+    """
+    dice, bills = random.Random(0), [list[EnergyBill]() for _ in found]
+    for turn in range(ROUNDS + 1):
+        for i in dice.sample(range(len(found)), len(found)):
+            shot = _shot(found[i], captions[turn % len(captions)], turn, engine.model.spec.fps)
+            bill = engine.generate(shot, meter=Meter(zone=zone)).bill
+            if bill.work_J is None:
+                raise DeviceError("no energy can be read on this machine, so nothing can be held against it")
+            if turn:  # the first clip of a shape pays for what is kept in memory afterwards
+                bills[i].append(bill)
+    return [
+        replace(c, joules_J=round(median(b.work_J or 0.0 for b in own), 4), seconds=round(median(b.energy.wall_s for b in own), 4))
+        for c, own in zip(found, bills, strict=True)
+    ]
 
 
 def best(measured: Sequence[Choice]) -> list[Choice]:
@@ -134,24 +154,21 @@ def draw(path: Path, found: Sequence[Choice], facts: dict[str, Any]) -> None:
         axes.scatter(joules, quality, s=[20 + 40 * (c.size[0] / widest) ** 2 for c in rows], alpha=0.75, label=f"guidance {guidance:g}")
     front = sorted((c for c in found if c.best), key=_place)
     axes.plot(*zip(*map(_place, front), strict=True), color="#333", lw=1, zorder=0)
-    for c in front:
-        kept = f", kept {c.cache}" if c.cache > 1 else ""
-        told = f"{c.steps} steps{kept}\n{c.size[0]}x{c.size[1]}"
-        axes.annotate(told, _place(c), (4, -14), textcoords="offset points", fontsize=7)
+    for i, c in enumerate(front):  # to the left and to the right in turn, for neighbours are close
+        told = f"{c.steps} steps{f', kept {c.cache}' if c.cache > 1 else ''}, {c.size[0]}x{c.size[1]}"
+        left = i % 2 == 0
+        axes.annotate(
+            told, _place(c), (-6 if left else 6, 6 if left else -10), textcoords="offset points", fontsize=7, ha="right" if left else "left"
+        )
     axes.set_xscale("log")
     axes.set_xlabel("J per clip, without loading and writing")
     axes.set_ylabel("quality: 0 noise, 1 the world through the codec")
     axes.set_title(f"{facts['model']}: quality per joule ({facts['clips']} held-out captions, {facts['runtime']})", fontsize=10)
     axes.grid(alpha=0.2)
-    axes.legend(frameon=False, fontsize=8)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.margins(x=0.18)
+    with whole(path) as part:
         figure.savefig(part, format="png")
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _scores(score: Score) -> dict[str, float]:
@@ -166,14 +183,3 @@ def _name(c: Choice) -> str:
 def _check(folder: Path) -> None:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise OutputError(f"{folder} cannot be written to; name another folder with --out")
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text)
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
