@@ -27,7 +27,7 @@ def spec(tmp_path: Path) -> object:
         for steps, size, quality in ((20, (128, 128), 1.0), (10, (128, 128), 0.8), (4, (128, 128), 0.5), (4, (64, 64), 0.2))
     ]
     (tmp_path / budget.FRONTIER).write_text(json.dumps({"choices": rows}))
-    return replace(SPARK, folder=tmp_path)
+    return replace(SPARK, folder=tmp_path, steps=20, guidance=3.0)
 
 
 def by_steps(plan: Plan) -> Prediction:

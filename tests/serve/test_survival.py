@@ -41,7 +41,7 @@ def test_the_worker_stops_within_one_step_and_goes_on(server: Server) -> None:
 
 def test_a_server_ends_its_worker_and_leaves_the_job_to_the_next(small_model: Path, tmp_path: Path) -> None:
     first = start_server(small_model, tmp_path)
-    id = first.post("/v1/videos", json={"prompt": "a ball", "size": "64x64", "seconds": "0.5", "steps": 800}).json()["id"]
+    id = first.post("/v1/videos", json={"prompt": "a ball", "size": "64x64", "seconds": "0.5", "steps": 300}).json()["id"]
     first.wait(id, until=("in_progress",))
     assert len(_workers_of(tmp_path)) == 1
     first.process.send_signal(signal.SIGKILL)

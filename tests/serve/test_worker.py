@@ -283,7 +283,7 @@ def test_the_label_travels_with_the_clip(shop: Shop) -> None:
 
 def test_prediction_learns_from_history(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shop.create()["predicted"]["clips"] == 0  # type: ignore[index]
-    for steps in (2, 4):
+    for steps in (12, 40):
         shop.create(steps=steps)
     shop.work()
     shop.office.intake._history.clear()

@@ -69,8 +69,9 @@ class Ledger:
 
     def __init__(self, path: Path | None = None) -> None:
         try:
+            if path is None:
+                home().mkdir(parents=True, exist_ok=True)
             self.path = path or home() / "ledger.sqlite"
-            self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"the ledger has no home ({error}); set KINOWATT_HOME to a folder that can be written") from error
 
