@@ -56,7 +56,7 @@ def test_a_refusal_says_what_would_work(spec: object) -> None:
     with pytest.raises(BudgetError, match=r"too small.*take at least 1\.00 Wh.*0\.5 s would fit, or a budget of 1\.05 Wh"):
         fitted(Shot("a ball", seconds=2.0), spec, 0.4 * 3600, by_steps)  # type: ignore[arg-type]
     with pytest.raises(BudgetError, match="for loading the model"):
-        fitted(Shot("a ball"), spec, 3600.0, by_steps, load_J=7200.0)  # type: ignore[arg-type]
+        fitted(Shot("a ball"), spec, 3600.0, by_steps, load_J=lambda plan: 7200.0)  # type: ignore[arg-type]
     with pytest.raises(BudgetError, match="not known yet"):
         fitted(Shot("a ball"), spec, 3600.0, lambda plan: None)  # type: ignore[arg-type]
 

@@ -82,8 +82,9 @@ def _refuse_early(request: Shot, meter: Meter) -> None:
     budget_J, spec = request.budget.joules(meter.intensity.gCO2e_per_kWh, meter.pue), specs.find(request.model)
     if budget_J is not None:
         known = cost.outlook(Ledger(), spec)
-        if len(known.past) >= LEAST_HISTORY and known.load_J is not None:
-            fitted(request, spec, budget_J, known.predict, known.load_J)
+        load_J = known.load_J
+        if len(known.past) >= LEAST_HISTORY and load_J is not None:
+            fitted(request, spec, budget_J, known.predict, lambda plan: load_J)
 
 
 def _wait(request: Shot, deadline: float, zone: str | None) -> None:
@@ -186,7 +187,7 @@ def say_plan(request: Shot, as_json: bool, zone: str | None = None) -> None:
 
     notes: tuple[str, ...] = ()
     if budget_J is not None:
-        fit = fitted(request, spec, budget_J, known.predict, known.load_J or 0.0)
+        fit = fitted(request, spec, budget_J, known.predict, lambda plan: known.load_J or 0.0)
         request, notes = fit.shot, fit.notes
     plan = fill(request, spec)
     prediction = known.predict(plan)

@@ -7,6 +7,7 @@ runtime.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -170,8 +171,8 @@ def warm(work: Work, device: Efficiency, past: Sequence[Past]) -> Prediction:
     """Corrected by finished clips; with few of them one factor, with more all terms."""
     if len(past) < LEAST_HISTORY:
         return cold(work, device)
-    joules, rest, spread = _fit(work, past, [p.joules_J for p in past])
-    seconds, _, _ = _fit(work, past, [p.seconds for p in past])
+    joules, rest, spread = _fit(work, tuple(past), "joules_J")
+    seconds, _, _ = _fit(work, tuple(past), "seconds")
     return _band(joules, seconds, spread, f"{len(past)} finished clips of this machine", len(past), rest / joules)
 
 
@@ -193,15 +194,21 @@ class _Law:
         return float(terms[self.chosen] @ self.prices)
 
 
-def _fit(work: Work, past: Sequence[Past], values: Sequence[float]) -> tuple[float, float, float]:
+@functools.lru_cache(maxsize=16)
+def _learnt(past: tuple[Past, ...], what: str) -> tuple[np.ndarray, list[_Law]]:
+    """The clips in relative terms and the laws that explain them: the same for every plan that is weighed against a budget."""
+    scaled = np.array([_terms(p.work) for p in past]) / np.array([getattr(p, what) for p in past])[:, None]
+    return scaled, _laws(scaled)
+
+
+def _fit(work: Work, past: tuple[Past, ...], what: str) -> tuple[float, float, float]:
     """Least squares of the relative errors with non-negative prices; the plainest of the laws that explain the clips equally well.
 
     Returns the value, its part that is not denoising, and the spread of its logarithm: of clips around the law, of the law's prices,
     and between the laws that could be true.
     """
-    rows, here, n = np.array([_terms(p.work) for p in past]), _terms(work), len(past)
-    scaled = rows / np.array(values)[:, None]
-    laws = _laws(scaled)
+    here, n = _terms(work), len(past)
+    scaled, laws = _learnt(past, what)
     least = min(law.error for law in laws)
     law = next(law for law in laws if law.error <= least * (1 + 1 / n))
     value = law.of(here)

@@ -57,21 +57,29 @@ class Fitted:
     notes: tuple[str, ...] = ()
 
 
-def fitted(shot: Shot, spec: ModelSpec, budget_J: float, predict: Callable[[Plan], Prediction | None], load_J: float = 0.0) -> Fitted:
+def fitted(
+    shot: Shot,
+    spec: ModelSpec,
+    budget_J: float,
+    predict: Callable[[Plan], Prediction | None],
+    load_J: Callable[[Plan], float] = lambda plan: 0.0,
+) -> Fitted:
     """The best choice that is predicted to end within the budget; what the shot says itself is not changed.
 
-    `load_J`: joules that are spent, or will be, before the work begins. BudgetError, with what would work, if nothing fits.
+    `load_J` of a plan: joules that are spent, or will be, before the work begins. BudgetError, with what would work, if nothing fits.
     """
-    tried: list[tuple[Shot, Prediction, float | None]] = []
+    tried: list[tuple[Shot, Prediction, float | None, float]] = []
     for candidate, quality in _candidates(shot, spec):
-        prediction = predict(fill(candidate, spec))
+        plan = fill(candidate, spec)
+        prediction = predict(plan)
         if prediction is None:
             raise BudgetError("what a clip costs on this device is not known yet; make three without a budget, then it is")
-        tried.append((candidate, prediction, quality))
-    fits = [row for row in tried if row[1].Wh * 3600 + load_J <= budget_J]
+        tried.append((candidate, prediction, quality, load_J(plan)))
+    fits = [row for row in tried if row[1].Wh * 3600 + row[3] <= budget_J]
     if not fits:
-        raise BudgetError(_refusal(min(tried, key=lambda row: row[1].Wh), budget_J, load_J, predict, spec))
-    chosen, prediction, quality = max(fits, key=lambda row: (row[2], -row[1].Wh) if row[2] is not None else (0.0, row[1].Wh))
+        least = min(tried, key=lambda row: row[1].Wh * 3600 + row[3])
+        raise BudgetError(_refusal(least[0], least[1], budget_J, load_J, predict, spec))
+    chosen, prediction, quality, _ = max(fits, key=lambda row: (row[2], -row[1].Wh) if row[2] is not None else (0.0, row[1].Wh))
     plan, default = fill(chosen, spec), fill(shot, spec)
     notes = []
     if _means(plan) != _means(default):
@@ -111,25 +119,27 @@ def _agrees(choice: Choice, shot: Shot) -> bool:
 
 
 def _refusal(
-    least: tuple[Shot, Prediction, float | None],
+    shot: Shot,
+    prediction: Prediction,
     budget_J: float,
-    load_J: float,
+    load_J: Callable[[Plan], float],
     predict: Callable[[Plan], Prediction | None],
     spec: ModelSpec,
 ) -> str:
     """Why nothing fits, and what would."""
-    shot, prediction, _ = least
     plan = fill(shot, spec)
-    need = prediction.Wh + load_J / 3600
-    loading = f", {in_Wh(load_J / 3600)} of it for loading the model" if load_J else ""
+    load = load_J(plan)
+    need = prediction.Wh + load / 3600
+    loading = f", {in_Wh(load / 3600)} of it for loading the model" if load else ""
     said = (
         f"the budget of {in_Wh(budget_J / 3600)} is too small: {plan.frames / spec.fps:.2g} s at {plan.width}x{plan.height} take at least "
     )
     said += f"{in_Wh(need)} here ({plan.shot.steps} steps{loading})"
     if not shot.anchors:
         for seconds in (s for s in (30.0, 10.0, 4.0, 2.0, 1.0, 0.5, 0.25) if s < plan.frames / spec.fps):
-            shorter = predict(fill(replace(shot, seconds=seconds), spec))
-            if shorter is not None and shorter.Wh * 3600 + load_J <= budget_J:
+            brief = fill(replace(shot, seconds=seconds), spec)
+            shorter = predict(brief)
+            if shorter is not None and shorter.Wh * 3600 + load_J(brief) <= budget_J:
                 return f"{said}; {seconds:g} s would fit, or a budget of {in_Wh(need * 1.05)}"
     return f"{said}; a budget of {in_Wh(need * 1.05)} would do"
 

@@ -126,9 +126,15 @@ class Engine:
         if budget_J is None:
             return (shot if resume is None else wanted), None, ()
         if resume is None:
-            batches, shape, text = self._shapes(self.plan(shot))
-            before_J = (meter.so_far().energy.total_J or 0.0) + self.runtime.prepare_J(shape, text, batches)
-            fit = fitted(shot, self.model.spec, budget_J, self._predictor(), before_J)
+            spent_J = meter.so_far().energy.total_J or 0.0
+
+            prepare_J = functools.cache(self.runtime.prepare_J)  # many choices have the same shapes
+
+            def load_J(plan: Plan) -> float:
+                batches, shape, text = self._shapes(plan)
+                return spent_J + prepare_J(shape, text, batches)
+
+            fit = fitted(shot, self.model.spec, budget_J, self._predictor(), load_J)
             wanted, prediction, said = fit.shot, fit.prediction, fit.notes
         else:
             known = self.predict(self.plan(wanted))

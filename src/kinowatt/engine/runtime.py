@@ -18,8 +18,8 @@ from kinowatt.models.protocols import Codec
 from kinowatt.models.vae import LightDecoder, Memory, MemoryBlock
 from kinowatt.places import cache
 
-# Of CPU time at 7.5 W per core, to convert one of spark's networks for one shape, or to read it from the cache folder (LOG.md).
-CONVERT_J, READ_J = 29.0, 1.5
+# Of CPU time at 7.5 W per core, to convert one of spark's networks for one shape, or to read it from the cache folder: upper ends (LOG.md).
+CONVERT_J, READ_J = 40.0, 1.5
 
 
 class Runtime(Protocol):
