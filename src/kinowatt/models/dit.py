@@ -1,4 +1,4 @@
-"""The video DiT, Wan-shaped: spark is this class, small; Wan 2.x text-to-video weights load by diffusers' key names.
+"""The video DiT, Wan-shaped: spark is this class, small; the weights of Wan 2.x load by diffusers' key names (see wan.py).
 
 Equations: Peebles & Xie 2023 (arXiv 2212.09748) for the modulation, Wan team 2025 (arXiv 2503.20314) for the shape. The time is given
 per latent frame, as diffusion forcing needs. Legend: B batch, C channels, F latent frames, H W latents, L tokens, D width.
@@ -6,6 +6,7 @@ per latent frame, as diffusion forcing needs. Legend: B batch, C channels, F lat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,12 +14,27 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from kinowatt.models.layers import Attention, FeedForward, TwoLayer, gated, modulate, rotary_table, sinusoid
+from kinowatt.models.layers import (
+    Attention,
+    Context,
+    FeedForward,
+    TwoLayer,
+    gated,
+    merged,
+    modulate,
+    normed,
+    rotary_table,
+    sinusoid,
+)
 
 
 @dataclass(frozen=True)
 class DiTConfig:
-    """Sizes of a DiT; width = heads * head_dim."""
+    """Sizes of a DiT; width = heads * head_dim.
+
+    With `image_dim` the features of an image, of that width, are attended to beside the text (Wan 2.1 image-to-video);
+    `image_tokens` is the length of their position embedding, where there is one (first and last frame to video: 2 * 257).
+    """
 
     heads: int
     head_dim: int
@@ -30,6 +46,8 @@ class DiTConfig:
     patch: tuple[int, int, int] = (1, 2, 2)
     freq_dim: int = 256
     eps: float = 1e-6
+    image_dim: int | None = None
+    image_tokens: int | None = None
 
     @property
     def width(self) -> int:
@@ -75,16 +93,31 @@ class VideoDiT(nn.Module):
             self._tables[size] = cos.to(device), sin.to(device)
         return self._tables[size]
 
-    def forward(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
-        """Velocity (B, C, F, H, W) for levels in [0, 1] per latent frame and text features (B, L, text_dim)."""
+    def contexts(self, text_BLD: torch.Tensor, image_BLD: torch.Tensor | None = None) -> list[Context]:
+        """Keys and values of a prompt in every block, to be computed once and given to `forward` in the place of the text.
+
+        Text features (B, L, text_dim); rows of zeros at their end are merged, which changes the result by rounding only (see `merged`).
+        Image features (B or 1, L, image_dim) where the config has an image_dim; first and last image one after the other.
+        """
+        text_BLD, bias_BL = merged(text_BLD)
+        embed = self.condition_embedder
+        text_BLD = embed.text_embedder(text_BLD.to(self.proj_out.weight.dtype))
+        if image_BLD is not None:
+            image_BLD = embed.image_embedder(image_BLD.to(text_BLD.dtype)).expand(len(text_BLD), -1, -1)
+        return [block.attn2.keys_values(text_BLD, bias_BL, image_BLD) for block in self.blocks]  # type: ignore[operator, union-attr]
+
+    def forward(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor | Sequence[Context]) -> torch.Tensor:
+        """Velocity (B, C, F, H, W) for levels in [0, 1] per latent frame and text features (B, L, text_dim), or their `contexts`."""
         pf, ph, pw = self.config.patch
-        x = self.patch_embedding(x_BCFHW)
+        x = self.patch_embedding(x_BCFHW.to(self.patch_embedding.weight.dtype))
         size = (x.shape[2], x.shape[3], x.shape[4])
         x = x.flatten(2).transpose(1, 2)
-        time_BFD, modulation_BF6D, text_BLD = self.condition_embedder(level_BF[:, ::pf], text_BLD)
+        time_BFD, modulation_BF6D = self.condition_embedder(level_BF[:, ::pf])
+        if isinstance(text_BLD, torch.Tensor):
+            text_BLD = self.condition_embedder.text_embedder(text_BLD.to(self.proj_out.weight.dtype))
         table = self.table(size, x.device)
-        for block in self.blocks:
-            x = block(x, text_BLD, modulation_BF6D, table)
+        for i, block in enumerate(self.blocks):
+            x = block(x, text_BLD if isinstance(text_BLD, torch.Tensor) else text_BLD[i], modulation_BF6D, table)
         shift, scale = (self.scale_shift_table[:, None].float() + time_BFD[:, :, None].float()).unbind(2)
         x = modulate(_norm(x, self.config.eps), shift, scale).to(x.dtype)
         f, h, w = size
@@ -92,7 +125,7 @@ class VideoDiT(nn.Module):
 
 
 class Embedders(nn.Module):
-    """Levels and text to what the blocks take."""
+    """Levels, text and image to what the blocks take."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -100,11 +133,29 @@ class Embedders(nn.Module):
         self.time_embedder = TwoLayer(config.freq_dim, config.width, "silu")
         self.time_proj = nn.Linear(config.width, 6 * config.width)
         self.text_embedder = TwoLayer(config.text_dim, config.width, "gelu")
+        if config.image_dim is not None:
+            self.image_embedder = ImageEmbedder(config.image_dim, config.width, config.image_tokens)
 
-    def forward(self, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Time (B, F, D), modulation (B, F, 6, D) and text (B, L, D)."""
+    def forward(self, level_BF: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Time (B, F, D) and modulation (B, F, 6, D)."""
         time_BFD = self.time_embedder(sinusoid(1000.0 * level_BF, self.freq_dim))
-        return time_BFD, self.time_proj(F.silu(time_BFD)).unflatten(-1, (6, -1)), self.text_embedder(text_BLD)
+        return time_BFD, self.time_proj(F.silu(time_BFD)).unflatten(-1, (6, -1))
+
+
+class ImageEmbedder(nn.Module):
+    """Features of one image, or of a first and a last one with places, to the width of the blocks."""
+
+    def __init__(self, inputs: int, width: int, tokens: int | None) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(inputs), nn.LayerNorm(width)
+        self.ff = FeedForward(inputs, inputs, width, approximate="none")
+        self.pos_embed = nn.Parameter(torch.zeros(1, tokens, inputs)) if tokens else None
+
+    def forward(self, image_BLD: torch.Tensor) -> torch.Tensor:
+        """(B, L, inputs) to (B, L, width)."""
+        if self.pos_embed is not None:
+            image_BLD = image_BLD.reshape(-1, *self.pos_embed.shape[1:]) + self.pos_embed
+        return normed(self.norm2, self.ff(normed(self.norm1, image_BLD)))
 
 
 class Block(nn.Module):
@@ -114,7 +165,7 @@ class Block(nn.Module):
         super().__init__()
         self.eps = config.eps
         self.attn1 = Attention(config.width, config.heads, config.eps)
-        self.attn2 = Attention(config.width, config.heads, config.eps)
+        self.attn2 = Attention(config.width, config.heads, config.eps, None if config.image_dim is None else config.width)
         self.norm2 = nn.LayerNorm(config.width, config.eps)
         self.ffn = FeedForward(config.width, config.ffn_dim)
         self.scale_shift_table = nn.Parameter(torch.randn(1, 6, config.width) / config.width**0.5)
@@ -122,16 +173,17 @@ class Block(nn.Module):
     def forward(
         self,
         x: torch.Tensor,
-        text_BLD: torch.Tensor,
+        text_BLD: torch.Tensor | Context,
         modulation_BF6D: torch.Tensor,
         table: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor:
         """Same shape (B, L, D)."""
+        context = self.attn2.keys_values(text_BLD) if isinstance(text_BLD, torch.Tensor) else text_BLD
         parts = (self.scale_shift_table[:, None].float() + modulation_BF6D.float()).unbind(2)
         shift1, scale1, gate1, shift2, scale2, gate2 = parts
         inside = modulate(_norm(x, self.eps), shift1, scale1).to(x.dtype)
         x = gated(x, self.attn1(inside, self.attn1.keys_values(inside), table), gate1.to(x.dtype))
-        x = x + self.attn2(self.norm2(x), self.attn2.keys_values(text_BLD))
+        x = x + self.attn2(normed(self.norm2, x), context)
         inside = modulate(_norm(x, self.eps), shift2, scale2).to(x.dtype)
         return gated(x, self.ffn(inside), gate2.to(x.dtype))
 

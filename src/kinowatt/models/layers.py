@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,13 @@ class RMSNorm(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape and type."""
         return F.rms_norm(x.float(), (x.shape[-1],), self.weight.float(), self.eps).to(x.dtype)
+
+
+def normed(norm: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
+    """Layer norm, in float32 where the weights have that type and x a shorter one; autocast sees to that itself."""
+    if x.dtype == norm.weight.dtype or torch.is_autocast_enabled(x.device.type):
+        return norm(x)
+    return norm(x.float()).to(x.dtype)
 
 
 def rotary_table(head_dim: int, frames: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,48 +54,111 @@ def rotate(x_BLHD: torch.Tensor, table: tuple[torch.Tensor, torch.Tensor]) -> to
     return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2).to(x_BLHD.dtype)
 
 
-class Attention(nn.Module):
-    """Multi-head attention with norms on queries and keys; self-attention with rotary positions, or cross-attention to text."""
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What tokens attend to, ready for use: keys and values (B, L, heads, head_dim).
 
-    def __init__(self, width: int, heads: int, eps: float) -> None:
+    `bias_B11L` is added to the attention scores; None: nothing is. `image`: keys and values with a softmax of their own (Wan 2.1 I2V).
+    """
+
+    k: torch.Tensor
+    v: torch.Tensor
+    bias_B11L: torch.Tensor | None = None
+    image: tuple[torch.Tensor, torch.Tensor] | None = None
+
+
+class Attention(nn.Module):
+    """Multi-head attention with norms on queries and keys: self-attention with rotary positions, or cross-attention to text and image."""
+
+    def __init__(self, width: int, heads: int, eps: float, image_dim: int | None = None) -> None:
         super().__init__()
         self.heads = heads
         self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
         self.norm_q, self.norm_k = RMSNorm(width, eps), RMSNorm(width, eps)
         self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        if image_dim is not None:
+            self.add_k_proj, self.add_v_proj = nn.Linear(image_dim, width), nn.Linear(image_dim, width)
+            self.norm_added_k = RMSNorm(width, eps)
 
-    def keys_values(self, source_BLD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values (B, L, heads, head_dim) of a source; those of a text need computing only once per prompt."""
-        k, v = self.norm_k(self.to_k(source_BLD)), self.to_v(source_BLD)
-        return k.unflatten(-1, (self.heads, -1)), v.unflatten(-1, (self.heads, -1))
+    def keys_values(self, source_BLD: torch.Tensor, bias_BL: torch.Tensor | None = None, image_BLD: torch.Tensor | None = None) -> Context:
+        """Keys and values of a source; those of a text and an image need computing only once per prompt."""
+        k, v = self._heads(self.norm_k(self.to_k(source_BLD))), self._heads(self.to_v(source_BLD))
+        image = None
+        if image_BLD is not None:
+            image = self._heads(self.norm_added_k(self.add_k_proj(image_BLD))), self._heads(self.add_v_proj(image_BLD))
+        return Context(k, v, None if bias_BL is None else bias_BL[:, None, None, :].to(k.dtype), image)
 
-    def forward(
-        self,
-        x_BLD: torch.Tensor,
-        keys_values: tuple[torch.Tensor, torch.Tensor],
-        table: tuple[torch.Tensor, torch.Tensor] | None = None,
-    ) -> torch.Tensor:
+    def _heads(self, x_BLD: torch.Tensor) -> torch.Tensor:
+        return x_BLD.unflatten(-1, (self.heads, -1))
+
+    def forward(self, x_BLD: torch.Tensor, context: Context, table: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         """Same shape as x."""
-        q = self.norm_q(self.to_q(x_BLD)).unflatten(-1, (self.heads, -1))
-        k, v = keys_values
+        q, k = self._heads(self.norm_q(self.to_q(x_BLD))), context.k
         if table is not None:
             q, k = rotate(q, table), rotate(k, table)
-        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2).to(q.dtype), v.transpose(1, 2).to(q.dtype))
+        mixed = _attend(q, k, context.v, context.bias_B11L)
+        if context.image is not None:
+            mixed = mixed + _attend(q, *context.image, None)
         return self.to_out[0](mixed.transpose(1, 2).flatten(2))
 
 
-class FeedForward(nn.Module):
-    """Linear, GELU (tanh form), linear."""
+def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Softmax attention (B, heads, L, head_dim) of queries, keys and values (B, L, heads, head_dim)."""
+    if bias is not None:
+        bias = bias.to(q.dtype)
+    return F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2).to(q.dtype), v.transpose(1, 2).to(q.dtype), attn_mask=bias)
 
-    def __init__(self, width: int, hidden: int) -> None:
+
+STAND_INS = 4  # rows of zeros that stand for all of a text
+
+
+def merged(text_BLD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """A shorter text that attention cannot tell from the given one, and the bias (B, L) of its rows' scores (None: none is needed).
+
+    Wan pads every prompt to 512 rows with zeros and does not mask them, so most keys are one and the same: n equal keys weigh as much
+    as one with log(n) added to its score. Rows beyond the longest text and its stand-ins are cut.
+    """
+    length = text_BLD.shape[1]
+    used = text_BLD.ne(0).any(-1)
+    real = [int(row.nonzero().max()) + 1 if bool(row.any()) else 0 for row in used.cpu()]
+    keep = math.ceil((max(real) + STAND_INS) / 8) * 8  # a multiple of 8, as fused attention with a bias wants it
+    if keep >= length:
+        return text_BLD, None
+    bias = torch.full((len(real), keep), -math.inf)
+    for b, count in enumerate(real):
+        bias[b, :count] = 0.0
+        bias[b, count : count + STAND_INS] = torch.tensor(log_shares(length - count))
+    return text_BLD[:, :keep], bias.to(text_BLD.device)
+
+
+def log_shares(count: int) -> list[float]:
+    """Biases of STAND_INS rows that weigh as much as `count` rows: the sum of their exp is count (to 1e-6 of it).
+
+    One bias would do in float32; in bfloat16, log(400) is off by up to 1.6 %. So each row takes what its bias can say exactly
+    (32nds, rounded down) and leaves the rest to the next.
+    """
+    if count <= STAND_INS:
+        return [0.0] * count + [-math.inf] * (STAND_INS - count)
+    out, rest = [], float(count)
+    for _ in range(STAND_INS):
+        out.append(math.floor(32.0 * math.log(rest)) / 32.0)
+        rest = max(rest - math.exp(out[-1]), 1e-9)
+    return out
+
+
+class FeedForward(nn.Module):
+    """Linear, GELU (tanh form unless said), linear."""
+
+    def __init__(self, width: int, hidden: int, outputs: int | None = None, approximate: str = "tanh") -> None:
         super().__init__()
         first = nn.Module()
         first.proj = nn.Linear(width, hidden)
-        self.net = nn.ModuleList([first, nn.Identity(), nn.Linear(hidden, width)])
+        self.net = nn.ModuleList([first, nn.Identity(), nn.Linear(hidden, outputs or width)])
+        self.approximate = approximate
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape."""
-        return self.net[2](F.gelu(self.net[0].proj(x), approximate="tanh"))  # type: ignore[operator]
+        return self.net[2](F.gelu(self.net[0].proj(x), approximate=self.approximate))  # type: ignore[operator]
 
 
 class TwoLayer(nn.Module):

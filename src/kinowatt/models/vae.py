@@ -7,7 +7,7 @@ the past lies in a `Memory`; without one, the whole clip is coded at once, with 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -54,7 +54,7 @@ class VideoCodec(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config, self.channels = config, config.latent_channels
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(3 * PATCH**2, config.dim, config.dim_mult, config.res_blocks, config.temporal_downsample, 2 * self.channels)
         self.quant_conv = CausalConv3d(2 * self.channels, 2 * self.channels, 1)
         self.decoder = LightDecoder(config)
         # The noise of the latents starts far below the signal, or the decoder would learn to ignore both.
@@ -120,16 +120,23 @@ class VideoCodec(nn.Module):
         self.latent_std.copy_(spread.view(1, -1, 1, 1, 1))
 
 
-def patchify(x_BCTHW: torch.Tensor) -> torch.Tensor:
-    """2x2 pixels to channels in Wan's order: colour, column, row."""
-    return rearrange(x_BCTHW, "b c t (h p) (w q) -> b (c q p) t h w", p=PATCH, q=PATCH)
+def patchify(x_BCTHW: torch.Tensor, patch: int = PATCH) -> torch.Tensor:
+    """Patches of pixels to channels in Wan's order: colour, column, row."""
+    return rearrange(x_BCTHW, "b c t (h p) (w q) -> b (c q p) t h w", p=patch, q=patch)
+
+
+def unpatchify(x_BCTHW: torch.Tensor, patch: int = PATCH) -> torch.Tensor:
+    """Channels back to patches of pixels."""
+    return rearrange(x_BCTHW, "b (c q p) t h w -> b c t (h p) (w q)", p=patch, q=patch)
 
 
 class CausalConv3d(nn.Conv3d):
     """A convolution that sees, in time, only the present and the past; zeros stand before the first frame."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
-        super().__init__(in_channels, out_channels, kernel, padding=(0, kernel // 2, kernel // 2))
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, space: int | None = None) -> None:
+        """`kernel` frames, and as many rows and columns unless `space` says otherwise."""
+        space = kernel if space is None else space
+        super().__init__(in_channels, out_channels, (kernel, space, space), padding=(0, space // 2, space // 2))
         self.reach = kernel - 1
 
     def forward(self, x: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
@@ -138,7 +145,7 @@ class CausalConv3d(nn.Conv3d):
             past = memory.get(self) if memory is not None else None
             x = F.pad(x, (0, 0, 0, 0, self.reach, 0)) if past is None else torch.cat([past, x], 2)
             if memory is not None:
-                memory[self] = x[:, :, -self.reach :]
+                memory[self] = x[:, :, -self.reach :].clone()  # a view would keep the whole chunk alive
         return super().forward(x)
 
 
@@ -187,7 +194,7 @@ class Downsample(nn.Module):
             return x
         past = memory.get(self) if memory is not None else None
         if memory is not None:
-            memory[self] = x[:, :, -1:]
+            memory[self] = x[:, :, -1:].clone()
         if past is not None:
             return self.time_conv(torch.cat([past, x], 2))
         return torch.cat([x[:, :, :1], self.time_conv(x)], 2) if x.shape[2] > 1 else x
@@ -249,20 +256,34 @@ class MidBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Wan 2.2's residual encoder: patchified frames (B, 12, T, H/2, W/2) to moments (B, 2C, F, H/16, W/16)."""
+    """Wan's encoder: frames (B, C, T, H, W), patchified or not, to moments (B, C', F, H', W'); residual is 2.2, else 2.1."""
 
-    def __init__(self, config: CodecConfig) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        dim: int,
+        dim_mult: Sequence[int],
+        res_blocks: int,
+        temporal_downsample: Sequence[bool],
+        out_channels: int,
+        residual: bool = True,
+    ) -> None:
         super().__init__()
-        widths = [config.dim * m for m in (1, *config.dim_mult)]
-        last = len(config.dim_mult) - 1
-        self.conv_in = CausalConv3d(3 * PATCH**2, widths[0], 3)
-        self.down_blocks = nn.ModuleList(
-            DownBlock(a, b, config.res_blocks, temporal=i < last and config.temporal_downsample[i], down=i < last)
-            for i, (a, b) in enumerate(itertools.pairwise(widths))
-        )
+        widths = [dim * m for m in (1, *dim_mult)]
+        last = len(dim_mult) - 1
+        self.conv_in = CausalConv3d(in_channels, widths[0], 3)
+        blocks: list[nn.Module] = []
+        for i, (a, b) in enumerate(itertools.pairwise(widths)):
+            temporal, down = i < last and temporal_downsample[i], i < last
+            if residual:
+                blocks.append(DownBlock(a, b, res_blocks, temporal, down))
+            else:  # one flat list, in Wan's order
+                blocks += [ResidualBlock(c, d) for c, d in itertools.pairwise([a] + [b] * res_blocks)]
+                blocks += [Downsample(b, temporal)] if down else []
+        self.down_blocks = nn.ModuleList(blocks)
         self.mid_block = MidBlock(widths[-1])
         self.norm_out = ChannelNorm(widths[-1], 3)
-        self.conv_out = CausalConv3d(widths[-1], 2 * config.latent_channels, 3)
+        self.conv_out = CausalConv3d(widths[-1], out_channels, 3)
 
     def forward(self, x: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Moments before the last 1x1 convolution."""

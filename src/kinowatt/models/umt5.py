@@ -1,0 +1,104 @@
+"""The text encoder of Wan: UMT5-XXL (Chung et al. 2023, arXiv 2304.09151), run by transformers.
+
+Legend: protocols.py.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kinowatt.errors import MissingDependency, WeightsError
+
+LENGTH = 512  # rows that Wan's network was trained to attend to, whatever the prompt
+REMEMBERED = 8  # prompts; most takes share their negative one
+NEEDED = "Wan's text encoder needs transformers, sentencepiece and ftfy; pip install 'kinowatt[wan]'"
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """An encoded prompt: `features_LD` of its L tokens, and how many rows of zeros the network expects after them."""
+
+    features_LD: torch.Tensor
+    zeros: int
+
+    def padded(self) -> torch.Tensor:
+        """(L + zeros, D), as diffusers' pipelines hand it to the network."""
+        return torch.nn.functional.pad(self.features_LD, (0, 0, 0, self.zeros))
+
+
+def cleaned(prompt: str) -> str:
+    """A prompt as it was cleaned for Wan's training: encoding mended, HTML entities read (twice), blanks made one."""
+    try:
+        import ftfy
+    except ImportError as error:
+        raise MissingDependency(NEEDED) from error
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(prompt))).split())
+
+
+class UMT5:
+    """Prompts to features. A prompt is encoded once, alone and at its own length; the last few are remembered."""
+
+    def __init__(self, tokenizer: Any, encoder: Any) -> None:
+        self._tokenizer, self._encoder = tokenizer, encoder
+        self._known: OrderedDict[str, Features] = OrderedDict()
+
+    @classmethod
+    def from_folder(cls, path: Path, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu") -> UMT5:
+        """Of text_encoder/ and tokenizer/ in a diffusers folder of Wan. WeightsError if they cannot be read; MissingDependency."""
+        try:
+            from transformers import AutoTokenizer, UMT5EncoderModel
+        except ImportError as error:
+            raise MissingDependency(NEEDED) from error
+        for name in ("text_encoder/config.json", "tokenizer"):
+            if not (path / name).exists():
+                raise WeightsError(f"{path} lacks {name}; download the folder again")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
+            read: Any = UMT5EncoderModel.from_pretrained
+            encoder, info = read(path / "text_encoder", dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True)
+        except ImportError as error:  # raised when it is used, not when it is imported
+            raise MissingDependency(NEEDED) from error
+        except Exception as error:  # transformers has no error of its own: KeyError, OSError, RuntimeError, SafetensorError and more
+            if isinstance(error, torch.OutOfMemoryError | MemoryError):
+                raise
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise WeightsError(f"the text encoder in {path} cannot be read ({said}); download it again") from error
+        if absent := sorted(info["missing_keys"]):
+            raise WeightsError(f"the text encoder in {path} lacks {len(absent)} tensors, first {absent[0]}; download it again")
+        return cls(tokenizer, encoder.eval().requires_grad_(False).to(device))
+
+    @property
+    def width(self) -> int:
+        """Width D of the features."""
+        return int(self._encoder.config.d_model)
+
+    def to(self, device: torch.device | str) -> UMT5:
+        """Move the encoder: at 11 GB in bfloat16 it may have to leave an accelerator before the network comes. Returns itself."""
+        self._encoder.to(device)
+        return self
+
+    @torch.inference_mode()
+    def features(self, prompt: str) -> Features:
+        """Features of a prompt, cut to LENGTH tokens. An empty one has one row, its end."""
+        prompt = cleaned(prompt)
+        if prompt in self._known:
+            self._known.move_to_end(prompt)
+            return self._known[prompt]
+        tokens = self._tokenizer(prompt, max_length=LENGTH, truncation=True, add_special_tokens=True, return_tensors="pt")
+        ids, mask = (tokens[name].to(self._encoder.device) for name in ("input_ids", "attention_mask"))
+        rows = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state[0]
+        self._known[prompt] = Features(rows, LENGTH - len(rows))
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return self._known[prompt]
+
+    def encode(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Features (B, LENGTH, D) of prompts; rows past a prompt's end are zero. `VideoDiT.contexts` merges those."""
+        return torch.stack([self.features(prompt).padded() for prompt in prompts])
