@@ -18,6 +18,7 @@ from kinowatt.models.layers import (
     Attention,
     Context,
     FeedForward,
+    Places,
     TwoLayer,
     gated,
     merged,
@@ -74,7 +75,7 @@ class VideoDiT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.proj_out = nn.Linear(width, config.out_channels * config.patch[0] * config.patch[1] * config.patch[2])
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)
-        self._tables: dict[tuple[int, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._places: dict[tuple[int, int, int], Places] = {}
         self._start_small()
 
     def _start_small(self) -> None:
@@ -86,12 +87,12 @@ class VideoDiT(nn.Module):
             with torch.no_grad():
                 block.scale_shift_table.zero_()  # type: ignore[operator]
 
-    def table(self, size: tuple[int, int, int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rotary table of a token grid (frames, rows, columns); computed once."""
-        if size not in self._tables or self._tables[size][0].device != device:
+    def places(self, size: tuple[int, int, int], device: torch.device) -> Places:
+        """Of a token grid (frames, rows, columns); computed once."""
+        if size not in self._places or self._places[size].cos.device != device:
             cos, sin = rotary_table(self.config.head_dim, *size)
-            self._tables[size] = cos.to(device), sin.to(device)
-        return self._tables[size]
+            self._places[size] = Places(size, cos.to(device), sin.to(device))
+        return self._places[size]
 
     def contexts(self, text_BLD: torch.Tensor, image_BLD: torch.Tensor | None = None) -> list[Context]:
         """Keys and values of a prompt in every block, to be computed once and given to `forward` in the place of the text.
@@ -108,20 +109,44 @@ class VideoDiT(nn.Module):
 
     def forward(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor | Sequence[Context]) -> torch.Tensor:
         """Velocity (B, C, F, H, W) for levels in [0, 1] per latent frame and text features (B, L, text_dim), or their `contexts`."""
-        pf, ph, pw = self.config.patch
+        flow = self.enter(x_BCFHW, level_BF, text_BLD)
+        x_BLD = flow.x_BLD
+        for i in range(len(self.blocks)):
+            x_BLD = self.block(i, x_BLD, flow)
+        return self.leave(x_BLD, flow)
+
+    def enter(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor | Sequence[Context]) -> Flow:
+        """Latents to tokens, levels to modulation: all that the blocks take."""
         x = self.patch_embedding(x_BCFHW.to(self.patch_embedding.weight.dtype))
         size = (x.shape[2], x.shape[3], x.shape[4])
-        x = x.flatten(2).transpose(1, 2)
-        time_BFD, modulation_BF6D = self.condition_embedder(level_BF[:, ::pf])
+        time_BFD, modulation_BF6D = self.condition_embedder(level_BF[:, :: self.config.patch[0]])
         if isinstance(text_BLD, torch.Tensor):
             text_BLD = self.condition_embedder.text_embedder(text_BLD.to(self.proj_out.weight.dtype))
-        table = self.table(size, x.device)
-        for i, block in enumerate(self.blocks):
-            x = block(x, text_BLD if isinstance(text_BLD, torch.Tensor) else text_BLD[i], modulation_BF6D, table)
-        shift, scale = (self.scale_shift_table[:, None].float() + time_BFD[:, :, None].float()).unbind(2)
-        x = modulate(_norm(x, self.config.eps), shift, scale).to(x.dtype)
-        f, h, w = size
+        return Flow(x.flatten(2).transpose(1, 2), time_BFD, modulation_BF6D, text_BLD, self.places(size, x.device))
+
+    def block(self, i: int, x_BLD: torch.Tensor, flow: Flow) -> torch.Tensor:
+        """Tokens through block i; same shape."""
+        text = flow.text if isinstance(flow.text, torch.Tensor) else flow.text[i]
+        return self.blocks[i](x_BLD, text, flow.modulation_BF6D, flow.places)
+
+    def leave(self, x_BLD: torch.Tensor, flow: Flow) -> torch.Tensor:
+        """Tokens to the velocity of latents (B, C, F, H, W)."""
+        shift, scale = (self.scale_shift_table[:, None].float() + flow.time_BFD[:, :, None].float()).unbind(2)
+        x = modulate(_norm(x_BLD, self.config.eps), shift, scale).to(x_BLD.dtype)
+        f, h, w = flow.places.size
+        pf, ph, pw = self.config.patch
         return rearrange(self.proj_out(x), "b (f h w) (p q r c) -> b c (f p) (h q) (w r)", f=f, h=h, w=w, p=pf, q=ph, r=pw)
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """One pass on its way through the blocks: tokens as they entered, time and modulation per latent frame, text, places."""
+
+    x_BLD: torch.Tensor
+    time_BFD: torch.Tensor
+    modulation_BF6D: torch.Tensor
+    text: torch.Tensor | Sequence[Context]
+    places: Places
 
 
 class Embedders(nn.Module):
@@ -175,14 +200,14 @@ class Block(nn.Module):
         x: torch.Tensor,
         text_BLD: torch.Tensor | Context,
         modulation_BF6D: torch.Tensor,
-        table: tuple[torch.Tensor, torch.Tensor],
+        places: Places,
     ) -> torch.Tensor:
         """Same shape (B, L, D)."""
         context = self.attn2.keys_values(text_BLD) if isinstance(text_BLD, torch.Tensor) else text_BLD
         parts = (self.scale_shift_table[:, None].float() + modulation_BF6D.float()).unbind(2)
         shift1, scale1, gate1, shift2, scale2, gate2 = parts
         inside = modulate(_norm(x, self.eps), shift1, scale1).to(x.dtype)
-        x = gated(x, self.attn1(inside, self.attn1.keys_values(inside), table), gate1.to(x.dtype))
+        x = gated(x, self.attn1(inside, self.attn1.keys_values(inside), places), gate1.to(x.dtype))
         x = x + self.attn2(normed(self.norm2, x), context)
         inside = modulate(_norm(x, self.eps), shift2, scale2).to(x.dtype)
         return gated(x, self.ffn(inside), gate2.to(x.dtype))

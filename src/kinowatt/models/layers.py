@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -47,11 +48,23 @@ def rotary_table(head_dim: int, frames: int, height: int, width: int) -> tuple[t
     return angles.cos().float(), angles.sin().float()
 
 
-def rotate(x_BLHD: torch.Tensor, table: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+def rotate(x_BLHD: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor) -> torch.Tensor:
     """Turn interleaved pairs of each head (B, L, heads, head_dim) by their position's angles."""
-    cos, sin = (t[None, :, None, :] for t in table)
+    cos, sin = cos_LD[None, :, None, :], sin_LD[None, :, None, :]
     even, odd = x_BLHD.float().unflatten(-1, (-1, 2)).unbind(-1)
     return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2).to(x_BLHD.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where tokens stand: the token grid (frames, rows, columns) and the rotary table of the tokens at hand (L, head_dim / 2).
+
+    Tokens are ordered by frame, then row, then column.
+    """
+
+    size: tuple[int, int, int]
+    cos: torch.Tensor
+    sin: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +80,10 @@ class Context:
     image: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
+# Self-attention in another way than `attend`: over several devices, or in windows. (q, k, v, places) to the shape of q.
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Places], torch.Tensor]
+
+
 class Attention(nn.Module):
     """Multi-head attention with norms on queries and keys: self-attention with rotary positions, or cross-attention to text and image."""
 
@@ -76,6 +93,7 @@ class Attention(nn.Module):
         self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
         self.norm_q, self.norm_k = RMSNorm(width, eps), RMSNorm(width, eps)
         self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        self.attend: Attend | None = None
         if image_dim is not None:
             self.add_k_proj, self.add_v_proj = nn.Linear(image_dim, width), nn.Linear(image_dim, width)
             self.norm_added_k = RMSNorm(width, eps)
@@ -91,22 +109,25 @@ class Attention(nn.Module):
     def _heads(self, x_BLD: torch.Tensor) -> torch.Tensor:
         return x_BLD.unflatten(-1, (self.heads, -1))
 
-    def forward(self, x_BLD: torch.Tensor, context: Context, table: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
-        """Same shape as x."""
+    def forward(self, x_BLD: torch.Tensor, context: Context, places: Places | None = None) -> torch.Tensor:
+        """Same shape as x. With places it is self-attention, which may be done in another way than `attend` (see `Attend`)."""
         q, k = self._heads(self.norm_q(self.to_q(x_BLD))), context.k
-        if table is not None:
-            q, k = rotate(q, table), rotate(k, table)
-        mixed = _attend(q, k, context.v, context.bias_B11L)
+        if places is not None:
+            q, k = rotate(q, places.cos, places.sin), rotate(k, places.cos, places.sin)
+            mixed = attend(q, k, context.v) if self.attend is None else self.attend(q, k, context.v, places)
+        else:
+            mixed = attend(q, k, context.v, context.bias_B11L)
         if context.image is not None:
-            mixed = mixed + _attend(q, *context.image, None)
-        return self.to_out[0](mixed.transpose(1, 2).flatten(2))
+            mixed = mixed + attend(q, *context.image)
+        return self.to_out[0](mixed.flatten(2))
 
 
-def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """Softmax attention (B, heads, L, head_dim) of queries, keys and values (B, L, heads, head_dim)."""
-    if bias is not None:
-        bias = bias.to(q.dtype)
-    return F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2).to(q.dtype), v.transpose(1, 2).to(q.dtype), attn_mask=bias)
+def attend(q_BLHD: torch.Tensor, k_BLHD: torch.Tensor, v_BLHD: torch.Tensor, bias_B11L: torch.Tensor | None = None) -> torch.Tensor:
+    """Softmax attention of queries, keys and values (B, L, heads, head_dim), exact. Same shape as q."""
+    if bias_B11L is not None:
+        bias_B11L = bias_B11L.to(q_BLHD.dtype)
+    q, k, v = (t.transpose(1, 2).to(q_BLHD.dtype) for t in (q_BLHD, k_BLHD, v_BLHD))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias_B11L).transpose(1, 2)
 
 
 STAND_INS = 4  # rows of zeros that stand for all of a text
