@@ -161,5 +161,5 @@ def test_schedules() -> None:
     assert torch.all(flat[1:] <= flat[:-1])
     lag = noise.schedule(10, 3, lag=1.0)
     assert torch.all(lag[5] == torch.tensor([0.0, 0.5, 1.0]))
-    with pytest.raises(ValueError, match="euler or heun"):
+    with pytest.raises(ValueError, match="euler, heun, unipc"):
         run([FREE] * FRAMES, 0.0, solver="dpm")

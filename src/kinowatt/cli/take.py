@@ -166,7 +166,8 @@ def _tell(take: Take, clip: Clip, bill: EnergyBill, how: How, unsigned: list[str
         return
     for warning in warnings:
         say.print(f"note: {warning}", markup=False)
-    say.print(f"understood: {', '.join(take.understood) or 'nothing'}", markup=False)
+    if take.understood or take.not_understood:
+        say.print(f"understood: {', '.join(take.understood) or 'nothing'}", markup=False)
     if take.not_understood:
         say.print(f"not understood: {', '.join(take.not_understood)}", markup=False)
     say.print(

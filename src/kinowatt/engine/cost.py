@@ -6,7 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from kinowatt.engine.plan import Plan
 from kinowatt.errors import InputError, WeightsError
 from kinowatt.models import specs
 from kinowatt.models.specs import MODELS, ModelSpec
+from kinowatt.models.wan_specs import WanSpec
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,16 @@ def find(name: str) -> Anatomy:
         return KNOWN[name]
     if name in MODELS:
         return of(MODELS[name])
-    if (Path(name) / "denoiser.safetensors").is_file():
+    if Path(name).is_dir():
         return of(specs.find(name))
-    raise WeightsError(f"no model named {name!r}; known are {', '.join((*MODELS, *KNOWN))}, or name a folder of weights")
+    raise WeightsError(f"no model named {name!r}; known are {', '.join({**MODELS, **KNOWN})}, or name a folder of weights")
 
 
 def of(spec: ModelSpec) -> Anatomy:
-    """Of a model of our own, read from the headers of its files."""
+    """Of a known model, or read from the headers of a model's files. WeightsError."""
+    if isinstance(spec, WanSpec):
+        known = next((a for name, a in KNOWN.items() if spec.name.startswith(name)), None)
+        return _of_wan(spec) if known is None else replace(known, name=spec.name)
     shapes, config = _header(spec.folder / "denoiser.safetensors")
     codec_shapes, codec = _header(spec.folder / "codec.safetensors")
     try:
@@ -76,6 +80,32 @@ def of(spec: ModelSpec) -> Anatomy:
         )
     except (KeyError, TypeError, IndexError) as error:
         raise WeightsError(f"the files in {spec.folder} are not a kinowatt model ({error}); retrain or restore them") from error
+
+
+def _of_wan(spec: WanSpec) -> Anatomy:
+    """Of a folder in diffusers' layout. A step of two networks is one pass of either, so the first is counted."""
+    folder = spec.folder / "transformer"
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        shapes = {name: shape for path in folder.glob("*.safetensors") for name, shape in _header(path)[0].items()}
+        patch = (int(config["patch_size"][0]), int(config["patch_size"][1]), int(config["patch_size"][2]))
+        side = spec.grid // patch[1]
+        return Anatomy(
+            spec.name,
+            float(sum(math.prod(shape) for shape in shapes.values())),
+            config["num_attention_heads"] * config["attention_head_dim"],
+            config["num_layers"],
+            patch,
+            (4, side, side),
+            spec.fps,
+            spec.size,
+            spec.trained_frames,
+            spec.steps,
+            1 if spec.guidance == 1.0 else 2,
+            "its own files",
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise WeightsError(f"the transformer in {spec.folder} is not readable ({error!r}); download the folder again") from error
 
 
 def _decode_FLOP(shapes: dict[str, list[int]], stages: int, side: int) -> float:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from kinowatt import language
 from kinowatt.clip import Clip
 from kinowatt.energy.bill import LOAD, EnergyBill
 from kinowatt.energy.ledger import Ledger
 from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Prediction
 from kinowatt.energy.processors import cpu_name
-from kinowatt.engine import conditioning, cost, noise, sample
+from kinowatt.engine import conditioning, cost, noise, sample, solvers
 from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.engine.runtime import Runtime, choose
+from kinowatt.engine.wan_runtime import WanRuntime
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.media.image import fit, fit_frame
 from kinowatt.models import model as models
-from kinowatt.models import specs
+from kinowatt.models import specs, wan_model, wan_specs
 from kinowatt.models.protocols import Conditioning
 from kinowatt.shot import OUTSIDE, Anchor, Shot, still
 
@@ -33,13 +34,15 @@ from kinowatt.shot import OUTSIDE, Anchor, Shot, still
 class State:
     """A take between two steps: enough to go on later, on any machine, with the same shot.
 
-    `latents_1CFHW` float32; `schedule_SF` the steps as they were planned then; `means` what a budget had decided for the shot.
+    `latents_1CFHW` float32; `schedule_SF` the steps as they were planned then; `means` what a budget had decided for the shot;
+    `memory` what the solver must know of the steps before.
     """
 
     done: int
     latents_1CFHW: np.ndarray
     schedule_SF: np.ndarray
     means: Mapping[str, Any]
+    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +75,11 @@ class Take:
 class Engine:
     """A loaded model on a device. `generate` makes one take; it may be called again and again."""
 
-    def __init__(self, model: models.Model, device: torch.device, runtime: str = "auto") -> None:
-        self.model, self.device = model, device
-        self.runtime: Runtime = choose(runtime, model, device)
+    def __init__(self, model: models.Model | wan_model.WanModel, device: torch.device, runtime: Runtime) -> None:
+        self.model, self.device, self.runtime = model, device, runtime
         self.anatomy = cost.of(model.spec)
         self.place = cost.Place(_device_name(device), self.runtime.name, device.type == "cuda")
-        assert model.spec.grid == model.codec.stride[1] * model.dit.config.patch[1]
+        assert model.spec.grid == model.grid
 
     def predict(self, plan: Plan) -> Prediction | None:
         """Energy and time of a plan here, without loading, from this machine's ledger; None where nothing is known yet."""
@@ -154,8 +156,7 @@ class Engine:
         frames = (plan.frames - 1) // codec.stride[0] + 1 + outside
         sides = (plan.canvas_height // codec.stride[1], plan.canvas_width // codec.stride[2])
         batches = (1,) if plan.shot.guidance == 1.0 else (2,) if plan.shot.cache == 1 else (2, 1)
-        config = self.model.text.config
-        return batches, (1, self.model.dit.config.in_channels, frames, *sides), (config.tokens, config.width)
+        return batches, (1, codec.channels, frames, *sides), self.model.text_shape
 
     def _shoot(
         self, plan: Plan, meter: Meter, tell: Callable[[Progress], None], resume: State | None, pace: Pace | None
@@ -168,15 +169,17 @@ class Engine:
             batches, shape, text_shape = self._shapes(plan)
             self.runtime.prepare(shape, text_shape, batches)
         with meter.phase("text"), torch.inference_mode():
-            negative = language.read(shot.negative).tokens if shot.negative else ()
-            text = self.model.text.encode([plan.tokens, negative])
+            text = self.model.text.encode([plan.tokens, plan.negative]).to(self.device)
         with meter.phase("encode"):
             anchors, notes = self._fit(plan)
-            known = self._known(anchors, plan)
-        rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift)
+            known, more = self._known(anchors, plan)
+            notes += more
+        rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift, least=self.model.spec.least_level)
         if resume is not None:
             rows = torch.from_numpy(resume.schedule_SF)
         tell(Progress("denoise", resume.done if resume else 0, len(rows) - 1, meter.so_far()))
+        solver, more = self._solver(rows, known.ceiling_1F, resume)
+        notes += more
         inside = known.ceiling_1F.shape[1] - known.outside
         means = {"steps": shot.steps, "guidance": shot.guidance, "cache": shot.cache, "size": shot.size}
 
@@ -189,7 +192,8 @@ class Engine:
 
         def step(done: int, of: int, x: torch.Tensor, clean: torch.Tensor) -> None:
             look = functools.partial(self._look, clean[:, :, :inside], plan)
-            state = State(done, x.cpu().numpy(), rows.cpu().numpy(), means)
+            memory = {name: tensor.numpy() for name, tensor in solver.memory().items()}
+            state = State(done, x.cpu().numpy(), rows.cpu().numpy(), means, memory)
             tell(Progress("denoise", done, of, meter.so_far(), state, look))
 
         with meter.phase("denoise"):
@@ -200,8 +204,9 @@ class Engine:
                 cond,
                 self._start(cond, shot, resume),
                 rows,
-                guidance=shot.guidance,
+                guidance=self._guidance(plan),
                 cache=shot.cache,
+                solver=solver,
                 on_step=step,
                 replan=replan,
                 done=resume.done if resume else 0,
@@ -212,6 +217,25 @@ class Engine:
             frames_TCHW = self._decode(latents, plan, anchors, lambda done: tell(Progress("decode", done, plan.frames, meter.so_far())))
             conditioning.paste_back(frames_TCHW, conditioning.placed(anchors, plan.frames, self.model.spec.fps))
         return frames_TCHW, notes, latents.cpu().numpy(), len(rows) - 1
+
+    def _solver(self, rows_SF: torch.Tensor, ceiling_1F: torch.Tensor, resume: State | None) -> tuple[solvers.Solver, list[str]]:
+        """The model's own, where the frames' levels allow it; else Euler's, and a note."""
+        wanted = self.model.spec.solver
+        if wanted == "unipc" and not solvers.steps_alike(rows_SF, ceiling_1F):
+            return solvers.Euler(), ["steps were taken by Euler's method: the frames have levels of their own"]
+        solver = sample.solver_of(wanted)
+        if resume is not None:
+            solver.remember({name: torch.from_numpy(array) for name, array in resume.memory.items()}, torch.empty(0, device=self.device))
+        return solver, []
+
+    def _guidance(self, plan: Plan) -> sample.Guidance:
+        """One strength, or that of the network that works at a level."""
+        high, low = plan.shot.guidance, plan.guidance_low
+        assert high is not None
+        if low is None or not isinstance(self.model, wan_model.WanModel):
+            return high
+        experts = self.model.experts
+        return lambda level: experts.guidance(level, high, low)
 
     def _decode(self, latents_1CFHW: torch.Tensor, plan: Plan, anchors: list[Anchor], tell: Callable[[int], None]) -> np.ndarray:
         """Latents to frames of the wanted size. A clip that goes on from latents is decoded with all that came before it."""
@@ -264,11 +288,14 @@ class Engine:
             fitted.append(replace(anchor, clip=clip))
         return fitted, notes
 
-    def _known(self, anchors: list[Anchor], plan: Plan) -> conditioning.Known:
-        """Fitted anchors on the canvas, encoded."""
+    def _known(self, anchors: list[Anchor], plan: Plan) -> tuple[conditioning.Known, list[str]]:
+        """Fitted anchors on the canvas, encoded, and notes."""
         on_canvas = [replace(a, clip=_on_canvas(fit(a.clip, plan.inner_width, plan.inner_height)[0], plan)) for a in anchors]
         size = (plan.canvas_height, plan.canvas_width)
-        return conditioning.build(on_canvas, self.runtime.codec, plan.frames, *size, self.model.spec.fps)
+        known = conditioning.build(on_canvas, self.runtime.codec, plan.frames, *size, self.model.spec.fps)
+        if isinstance(self.runtime, WanRuntime):
+            return self.runtime.begin(known, on_canvas, plan.frames, self.model.spec.fps)
+        return known, []
 
 
 def _picture(frames_TCHW: np.ndarray, plan: Plan) -> np.ndarray:
@@ -304,5 +331,16 @@ def load(name: str = "spark", device: str = "auto", runtime: str = "auto") -> En
         raise ShotError(f"device {device!r} is unknown; use auto, cpu or cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ShotError("no CUDA device answers on this machine; use --device cpu")
-    where = torch.device(device)
-    return Engine(models.load(specs.find(name), where), where, runtime)
+    where, spec = torch.device(device), specs.find(name)
+    if isinstance(spec, wan_specs.WanSpec):
+        return _load_wan(spec, where, runtime)
+    model = models.load(spec, where)
+    return Engine(model, where, choose(runtime, model, where))
+
+
+def _load_wan(spec: wan_specs.WanSpec, device: torch.device, runtime: str) -> Engine:
+    if spec.folder == Path():
+        spec = replace(spec, folder=wan_specs.find(spec.name))
+    short = torch.bfloat16 if device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() else torch.float32
+    model = wan_model.load(spec, device, short)
+    return Engine(model, device, WanRuntime(model, device))

@@ -33,9 +33,15 @@ def shifted(step: torch.Tensor, shift: float) -> torch.Tensor:
     return shift * step / (1.0 + (shift - 1.0) * step)
 
 
-def schedule(steps: int, frames: int, *, shift: float = 1.0, lag: float = 0.0) -> torch.Tensor:
-    """Steps per latent frame (steps + 1, F) from 1 down to 0."""
-    return shifted(lagged(torch.linspace(1.0, 0.0, steps + 1), frames, lag), shift)
+def schedule(steps: int, frames: int, *, shift: float = 1.0, lag: float = 0.0, least: float = 0.0) -> torch.Tensor:
+    """Steps per latent frame (steps + 1, F) from 1 down to 0.
+
+    With `least`, the steps before the shift go evenly towards that level, and the last one to 0 all the same: Wan has been trained on
+    thousandths, and is run with 0.001.
+    """
+    even = torch.linspace(1.0, least, steps + 1, dtype=torch.float64)
+    even[-1] = 0.0
+    return shifted(lagged(even, frames, lag), shift).float()
 
 
 def replanned(schedule_SF: torch.Tensor, done: int, left: int, *, shift: float = 1.0) -> torch.Tensor:

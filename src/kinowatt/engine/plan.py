@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from kinowatt import language
 from kinowatt.errors import ShotError
-from kinowatt.models.specs import ModelSpec
-from kinowatt.shot import MAX_SECONDS, OUTSIDE, Shot
+from kinowatt.models.sentence import sentence
+from kinowatt.models.spec import ModelSpec
+from kinowatt.shot import MAX_SECONDS, OUTSIDE, START, Shot
 
-MAX_FRAMES = 961  # one minute at 16 fps
 SMALLEST = 16  # pixels of a side
 
 
@@ -30,8 +30,10 @@ class Plan:
     inner_height: int
     canvas_width: int
     canvas_height: int
-    tokens: tuple[str, ...]
+    tokens: tuple[str, ...]  # of the prompt: words of the lexicon, or one sentence for models that read such
+    negative: tuple[str, ...]
     reading: language.Reading
+    guidance_low: float | None = None  # of the second of two networks; None: as the first
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -40,9 +42,9 @@ class Plan:
         return (self.inner_width, self.inner_height) != (self.width, self.height)
 
 
-def frames_of(seconds: float, fps: float) -> int:
-    """The nearest number of frames 4k+1 that the codec can hold, at most MAX_FRAMES."""
-    return min(max(round(seconds * fps / 4), 0) * 4 + 1, MAX_FRAMES)
+def frames_of(seconds: float, fps: float, stride: int = 4) -> int:
+    """The nearest number of frames `stride` k + 1 that the codec can hold; of MAX_SECONDS at most, or hardly more."""
+    return max(round(min(seconds, MAX_SECONDS) * fps / stride), 0) * stride + 1
 
 
 def fill(shot: Shot, spec: ModelSpec) -> Plan:
@@ -54,18 +56,29 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
             f"{width}x{height} has an odd side, which H.264 video cannot hold; {width + width % 2}x{height + height % 2} would work"
         )
     seconds = spec.seconds if shot.seconds is None else shot.seconds
-    frames = frames_of(seconds, spec.fps)
+    frames = frames_of(seconds, spec.fps, spec.frame_stride)
     inner = _inner(width, height, spec)
     canvas = [math.ceil(side / spec.grid) * spec.grid for side in inner]
-    reading = language.read(shot.prompt)
-    camera = shot.camera
-    extra = language.controls(**vars(camera), light=shot.light, mood=shot.mood)
+    if spec.needs_image and not any(a.at == START for a in shot.anchors):
+        raise ShotError(f"{spec.name} goes on from an image; give one that the clip starts with, for example --image photo.jpg")
     steps = spec.steps if shot.steps is None else shot.steps
     guidance = spec.guidance if shot.guidance is None else shot.guidance
     seconds = min(frames / spec.fps, MAX_SECONDS)
     filled = replace(shot, size=(width, height), seconds=seconds, steps=steps, guidance=guidance, cache=shot.cache or 1)
-    plan = Plan(filled, frames, width, height, *inner, canvas[0], canvas[1], language.merge(reading, extra), reading)
+    low = spec.guidance_low if shot.guidance is None else None
+    tokens, negative, reading = _words(shot, spec)
+    plan = Plan(filled, frames, width, height, *inner, canvas[0], canvas[1], tokens, negative, reading, low)
     return replace(plan, warnings=_warnings(plan, spec))
+
+
+def _words(shot: Shot, spec: ModelSpec) -> tuple[tuple[str, ...], tuple[str, ...], language.Reading]:
+    """What the text encoder is given for the prompt and against it, and what the lexicon made of the prompt."""
+    if spec.reads_sentences:
+        return (sentence(shot),), (shot.negative,), language.Reading((), {}, (), ())
+    reading = language.read(shot.prompt)
+    extra = language.controls(**vars(shot.camera), light=shot.light, mood=shot.mood)
+    negative = language.read(shot.negative).tokens if shot.negative else ()
+    return language.merge(reading, extra), negative, reading
 
 
 def _inner(width: int, height: int, spec: ModelSpec) -> tuple[int, int]:
@@ -79,9 +92,15 @@ def _inner(width: int, height: int, spec: ModelSpec) -> tuple[int, int]:
 
 
 def default_size(spec: ModelSpec, aspect: float | None = None) -> tuple[int, int]:
-    """The model's own size, or, where footage of an aspect (width over height) is given, the nearest trained size."""
+    """The model's own size, or, where footage of an aspect (width over height) is given, the nearest trained size.
+
+    Where no trained size is known, one of that aspect with about as many pixels as the model's own, whole tokens a side.
+    """
     if aspect is None:
         return spec.size
+    if not spec.trained_sizes:
+        height = math.sqrt(spec.size[0] * spec.size[1] / aspect)
+        return max(round(height * aspect / spec.grid), 1) * spec.grid, max(round(height / spec.grid), 1) * spec.grid
     return min(spec.trained_sizes, key=lambda s: abs(math.log(s[0] / s[1]) - math.log(aspect)))
 
 
@@ -93,7 +112,7 @@ def _warnings(plan: Plan, spec: ModelSpec) -> tuple[str, ...]:
             f"{spec.name} makes pictures of at most {spec.most_pixels} pixels: it was computed at {plan.inner_width}x{plan.inner_height} "
             f"and enlarged to {plan.width}x{plan.height} by plain interpolation"
         )
-    elif not 0.7 * min(areas) <= plan.width * plan.height <= 1.4 * max(areas):
+    elif areas and not 0.7 * min(areas) <= plan.width * plan.height <= 1.4 * max(areas):
         sizes = ", ".join(f"{w}x{h}" for w, h in spec.trained_sizes)
         said.append(f"{spec.name} was trained at {sizes}; {plan.width}x{plan.height} is beyond that and will look worse")
     if plan.frames > spec.trained_frames:
@@ -102,7 +121,7 @@ def _warnings(plan: Plan, spec: ModelSpec) -> tuple[str, ...]:
     for mode in modes_of(plan.shot):
         if mode not in spec.trained_modes:
             said.append(f"{spec.name} was not trained on the mode {mode!r}")
-    if not plan.reading.understood:
+    if not spec.reads_sentences and not plan.reading.understood:
         said.append(f"{spec.name} understood no word of the prompt; it will show a scene of its own choice")
     return tuple(said)
 

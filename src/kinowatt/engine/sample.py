@@ -7,10 +7,14 @@ from collections.abc import Callable
 import torch
 
 from kinowatt.engine.noise import noise_levels, up
+from kinowatt.engine.solvers import Euler, Heun, Solver, UniPC, steps_alike
 from kinowatt.models.protocols import Conditioning, Denoiser
 
 OnStep = Callable[[int, int, torch.Tensor, torch.Tensor], None]
 Replan = Callable[[int, torch.Tensor], torch.Tensor]
+
+
+Guidance = float | Callable[[float], float]  # one strength, or one for each noise level (models of two experts)
 
 
 class Guided:
@@ -20,21 +24,24 @@ class Guided:
     which saves the second pass there (LOG.md has what that costs in likeness).
     """
 
-    def __init__(self, denoiser: Denoiser, cond: Conditioning, guidance: float, every: int = 1) -> None:
+    def __init__(self, denoiser: Denoiser, cond: Conditioning, guidance: Guidance, every: int = 1) -> None:
         self.denoiser, self.cond, self.guidance, self.every = denoiser, cond, guidance, every
-        self._term: torch.Tensor | None = None
+        self._difference: torch.Tensor | None = None
+        self._both: torch.Tensor | None = None
 
     def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
         """Velocity (B, C, F, H, W) at a step."""
-        cond = self.cond
-        if self.guidance == 1.0:
+        cond, guidance = self.cond, self.guidance if isinstance(self.guidance, float | int) else self.guidance(float(level_BF.max()))
+        if guidance == 1.0:
             return self.denoiser(x_BCFHW, level_BF, cond.text_BLD)
-        if self._term is not None and step % self.every:
-            return self.denoiser(x_BCFHW, level_BF, cond.text_BLD) + self._term
-        both = self.denoiser(torch.cat([x_BCFHW, x_BCFHW]), torch.cat([level_BF, level_BF]), torch.cat([cond.text_BLD, cond.text_null_BLD]))
+        if self._difference is not None and step % self.every:
+            return self.denoiser(x_BCFHW, level_BF, cond.text_BLD) + (guidance - 1.0) * self._difference
+        if self._both is None:
+            self._both = torch.cat([cond.text_BLD, cond.text_null_BLD])
+        both = self.denoiser(torch.cat([x_BCFHW, x_BCFHW]), torch.cat([level_BF, level_BF]), self._both)
         with_text, without = both.chunk(2)
-        self._term = (self.guidance - 1.0) * (with_text - without)
-        return without + self.guidance * (with_text - without)
+        self._difference = with_text - without
+        return without + guidance * self._difference
 
 
 @torch.inference_mode()
@@ -44,25 +51,26 @@ def denoise(
     noise_BCFHW: torch.Tensor,
     schedule_SF: torch.Tensor,
     *,
-    guidance: float = 1.0,
+    guidance: Guidance = 1.0,
     cache: int = 1,
-    solver: str = "euler",
+    solver: Solver | str = "euler",
     on_step: OnStep | None = None,
     replan: Replan | None = None,
     done: int = 0,
 ) -> torch.Tensor:
     """Clean latents (B, C, F, H, W).
 
-    `schedule_SF` holds the steps per latent frame from 1 to 0 (see `noise.schedule`); `solver` is "euler" or "heun"
-    (Karras et al. 2022, arXiv 2206.00364, algorithm 1 without churn: two passes per step, second order).
+    `schedule_SF` holds the steps per latent frame from 1 to 0 (see `noise.schedule`); `solver` is "euler", "heun", "unipc" or a
+    `Solver` (with what it remembers of a take that was broken off). "unipc" wants the same level in all frames that move.
     `cache`: see `Guided`. `replan(done, schedule_SF)` is asked before each step and returns the schedule to go on with.
     `on_step(done, of, x, clean)` is called after each step with the present estimate of the clean latents, and may raise to cancel.
     With `done` steps behind it (a take that was broken off), `noise_BCFHW` holds the x of that step.
     """
-    if solver not in ("euler", "heun"):
-        raise ValueError(f"solver {solver!r} is unknown; use euler or heun")
+    solver = solver_of(solver)
     ceiling, velocity = cond.ceiling_BF, Guided(denoiser, cond, guidance, cache)
     schedule_SF = schedule_SF.to(ceiling)
+    if isinstance(solver, UniPC) and not steps_alike(schedule_SF, ceiling):
+        raise ValueError("unipc wants one level for all frames that move; use euler or heun")
     x = noise_BCFHW if done else torch.lerp(cond.known_BCFHW, noise_BCFHW, up(ceiling))
     i = done
     while i < len(schedule_SF) - 1:
@@ -71,7 +79,7 @@ def denoise(
         level, after = noise_levels(schedule_SF[i], ceiling), noise_levels(schedule_SF[i + 1], ceiling)
         before = x
         if not torch.equal(level, after):  # nothing moves: spend no joules
-            x = _step(velocity, x, level, after, i, heun=solver == "heun")
+            x = solver.step(velocity, x, level, after, i)
         i += 1
         if on_step is not None:
             # On a straight path to level 0 from here.
@@ -80,10 +88,11 @@ def denoise(
     return x
 
 
-def _step(velocity: Guided, x: torch.Tensor, level: torch.Tensor, after: torch.Tensor, step: int, *, heun: bool) -> torch.Tensor:
-    slope = velocity(x, level, step)
-    moved = x + slope * up(after - level)
-    if not heun:
-        return moved
-    # The slope at the far end, averaged with the near one. At level 0 it is as well defined as elsewhere for a velocity model.
-    return x + (slope + velocity(moved, after, step)) * up(after - level) * 0.5
+def solver_of(solver: Solver | str) -> Solver:
+    """A solver by its name. ValueError."""
+    if not isinstance(solver, str):
+        return solver
+    kinds: dict[str, Callable[[], Solver]] = {"euler": Euler, "heun": Heun, "unipc": UniPC}
+    if solver not in kinds:
+        raise ValueError(f"solver {solver!r} is unknown; use {', '.join(kinds)}")
+    return kinds[solver]()

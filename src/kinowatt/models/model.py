@@ -26,6 +26,16 @@ class Model:
     shift: float  # of the noise levels, as trained
     sha256: str  # of all weight files, in the order of their names
 
+    @property
+    def grid(self) -> int:
+        """Pixels per side of a token."""
+        return self.codec.stride[1] * self.dit.config.patch[1]
+
+    @property
+    def text_shape(self) -> tuple[int, int]:
+        """Rows and width (L, D) of an encoded prompt."""
+        return self.text.config.tokens, self.text.config.width
+
 
 def load(spec: ModelSpec, device: torch.device) -> Model:
     """Read and check the files of a model. WeightsError if one is missing, damaged or does not fit."""

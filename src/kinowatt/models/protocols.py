@@ -52,8 +52,8 @@ class Denoiser(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Prompts to token features; rows past a prompt's length are zero."""
+    """Prompts to features of their tokens; rows past a prompt's length are zero."""
 
     def encode(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
-        """Features (B, L, D) with a fixed L of token sequences (`language.read(text).tokens`)."""
+        """Features (B, L, D) with a fixed L of prompts: words of the lexicon (`language.read(text).tokens`), or one sentence each."""
         ...

@@ -1,34 +1,17 @@
-"""The models that kinowatt knows, and what each was trained on. Whatever a model was not trained on runs with a warning, never silently."""
+"""The models that kinowatt knows, and what each was trained on. Whatever a model was not trained on runs with a warning, never silently.
+
+No torch here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from kinowatt.errors import WeightsError
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """One model: its files, its defaults and its training. Sizes in pixels, width first."""
-
-    name: str
-    folder: Path
-    sha256: dict[str, str]  # file name → hash; empty for a folder of the user's own
-    licence: str
-    trained_on: str
-    trained_modes: frozenset[str]
-    trained_sizes: tuple[tuple[int, int], ...]
-    trained_frames: int
-    fps: float
-    size: tuple[int, int]
-    seconds: float
-    steps: int
-    guidance: float
-    grid: int  # pixel multiple of a canvas: the codec's stride times the network's patch
-    most_pixels: int  # the largest picture that the network computes; larger ones are enlarged from it
-    weakness: str = ""  # one honest sentence, shown with every take
-
+from kinowatt.models import wan_specs
+from kinowatt.models.spec import ModelSpec as ModelSpec
+from kinowatt.models.wan_specs import WAN
 
 SPARK = ModelSpec(
     name="spark",
@@ -55,17 +38,23 @@ SPARK = ModelSpec(
     weakness="this first spark was trained for 40 minutes on a CPU: it shows the light and colours of a scene, but no shape to recognise",
 )
 
-MODELS = {"spark": SPARK}
+MODELS: dict[str, ModelSpec] = {"spark": SPARK, **WAN}
 
 
 def find(name: str) -> ModelSpec:
-    """The spec of a known model, or of a folder with codec.safetensors and denoiser.safetensors (as `kinowatt train` writes)."""
+    """The spec of a known model, or of a folder: one that `kinowatt train` wrote, or one in diffusers' layout. Nothing is loaded.
+
+    WeightsError if there is no such model.
+    """
     if name in MODELS:
         return MODELS[name]
     folder = Path(name)
     if (folder / "denoiser.safetensors").is_file():
         own = replace(SPARK, name=folder.name or name, folder=folder, sha256={}, licence="your own", trained_on="unknown to kinowatt")
         return replace(own, weakness="")  # what is said of spark's weights is not said of theirs
+    if (folder / "model_index.json").is_file():
+        return wan_specs.of_folder(folder)
     raise WeightsError(
-        f"no model named {name!r}; known are {', '.join(MODELS)}, or name a folder that holds codec.safetensors and denoiser.safetensors"
+        f"no model named {name!r}; known are {', '.join(MODELS)}, or name a folder that holds codec.safetensors and denoiser.safetensors, "
+        "or one in diffusers' layout with model_index.json"
     )

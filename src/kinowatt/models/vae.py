@@ -75,7 +75,7 @@ class VideoCodec(nn.Module):
 
     def moments(self, frames_BCTHW: torch.Tensor, memory: Memory | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log variance of the latents, not normalised."""
-        hidden = self.quant_conv(self.encoder(patchify(frames_BCTHW), memory))
+        hidden = self.quant_conv(self.encoder(patchify(frames_BCTHW.to(self.quant_conv.weight.device)), memory))
         mean, log_variance = hidden.chunk(2, dim=1)
         return mean, log_variance.clamp(-20.0, 10.0)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import nn
 
 from kinowatt.errors import MissingDependency, OutputError, WeightsError
@@ -22,9 +22,10 @@ from kinowatt.models import weights
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.models.layers import Context
 from kinowatt.models.protocols import Codec
+from kinowatt.models.wan_specs import PIPELINES
 
-PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+UNUSED = ("norm_added_q.weight",)  # in some folders of Wan 2.1 I2V; no network ever used it
 LAYOUT = "name a folder of Wan 2.1 or 2.2 in diffusers' layout"
 _LEAST = 1e-3  # the lowest noise level that Wan was trained on: one of 1,000 steps
 
@@ -106,7 +107,7 @@ def dit_config(folder: Path) -> DiTConfig:
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} describes no Wan transformer ({error!r}); download the folder again") from error
     asked: dict[str, Any] = {"_class_name": "WanTransformer3DModel", "cross_attn_norm": True, "qk_norm": "rms_norm_across_heads"}
-    if config.image_dim is not None and not any("add_k_proj" in name for file in shards(folder) for name in _names(file)):
+    if config.image_dim is not None and not _attends_to_image(folder):
         # Some folders of Wan 2.2 have a config.json that claims the attention to an image of 2.1; the weights know better.
         config = replace(config, image_dim=None, image_tokens=None)
     elif config.image_dim is not None:
@@ -115,6 +116,15 @@ def dit_config(folder: Path) -> DiTConfig:
         if values.get(key) != value:
             raise WeightsError(f"{path} describes another network than Wan's: {key} is {values.get(key)!r}, expected {value!r}")
     return config
+
+
+def _attends_to_image(folder: Path) -> bool:
+    """Whether the weights of a transformer have keys for an image."""
+    for path in shards(folder):
+        with weights.opened(path) as file:
+            if any("add_k_proj" in name for name in file.keys()):  # noqa: SIM118 - not a dict
+                return True
+    return False
 
 
 def dit_json(config: DiTConfig) -> dict[str, Any]:
@@ -146,30 +156,14 @@ def _json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise WeightsError(f"{path} is missing; download the folder again") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path} is not readable JSON ({error}); download it again") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise WeightsError(f"{path} is not readable JSON ({said}); download it again") from error
 
 
 def shards(folder: Path) -> list[Path]:
     """The weight files of a transformer, in the order of their names. WeightsError if one is missing."""
-    index = folder / f"{WEIGHTS}.index.json"
-    names = {WEIGHTS}
-    if not (folder / WEIGHTS).is_file() and index.is_file():
-        rows = _json(index).get("weight_map")
-        if not isinstance(rows, dict) or not rows or not all(isinstance(n, str) and Path(n).name == n for n in rows.values()):
-            raise WeightsError(f"{index} is no index of files in its folder; download it again")
-        names = set(rows.values())
-    if absent := sorted(name for name in names if not (folder / name).is_file()):
-        raise WeightsError(f"{folder} lacks {absent[0]}; download the folder again")
-    return [folder / name for name in sorted(names)]
-
-
-def _names(path: Path) -> list[str]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return list(file.keys())
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file ({error}); download it again") from error
+    return weights.shards(folder, WEIGHTS)
 
 
 def kept_in_float32(name: str) -> bool:
@@ -185,45 +179,34 @@ def load_transformer(
 
     Tensors go one by one to their type and device, so there is never a second copy. WeightsError if files are missing, damaged, foreign.
     """
-    config, files = dit_config(folder), shards(folder)
+    config = dit_config(folder)
     try:
         with torch.device("meta"):  # no time and no memory for random weights
             dit = VideoDiT(config)
     except (RuntimeError, TypeError, ZeroDivisionError) as error:
         raise WeightsError(f"{folder / 'config.json'} describes another network than Wan's ({error}); download it again") from error
     expected = {name: tuple(parameter.shape) for name, parameter in dit.named_parameters()}
+    files = weights.checked(folder, WEIGHTS, expected, unused=UNUSED)
     tensors: dict[str, torch.Tensor] = {}
     with ThreadPoolExecutor(2) as pool:
         digests = [pool.submit(weights.sha256, path) for path in files]  # beside the loading: both want the same pages of the disk
+        for path in files:
+            _read(path, tensors, dtype, device)
         try:
-            for path in files:
-                _read(path, expected, tensors, dtype, device)
             found = {path.name: digest.result() for path, digest in zip(files, digests, strict=True)}
-        except (SafetensorError, OSError) as error:
+        except OSError as error:
             raise WeightsError(f"the weights in {folder} are damaged ({error}); download them again") from error
-    if absent := sorted(expected.keys() - tensors.keys()):
-        raise WeightsError(f"the weights in {folder} lack {len(absent)} of {len(expected)} tensors, first {absent[0]}; download them again")
     dit.load_state_dict(tensors, assign=True)
     return dit.eval().requires_grad_(False), found
 
 
-def _read(
-    path: Path,
-    expected: dict[str, tuple[int, ...]],
-    tensors: dict[str, torch.Tensor],
-    dtype: torch.dtype,
-    device: torch.device | str,
-) -> None:
-    with safe_open(path, framework="pt") as file:
+def _read(path: Path, tensors: dict[str, torch.Tensor], dtype: torch.dtype, device: torch.device | str) -> None:
+    with weights.opened(path) as file:
         for name in file.keys():  # noqa: SIM118 - not a dict
-            if name.endswith("norm_added_q.weight"):
-                continue  # in some folders of Wan 2.1 I2V; no network ever used it
-            shape = tuple(file.get_slice(name).get_shape())
-            if expected.get(name) != shape:
-                wanted = expected.get(name, "nothing of that name")
-                raise WeightsError(f"{path} holds another network than its config.json says: {name} is {shape}, expected {wanted}")
-            # Copied even where the type is right: one tensor that lives in the file would keep all its pages mapped.
-            tensors[name] = file.get_tensor(name).to(device, torch.float32 if kept_in_float32(name) else dtype, copy=True)
+            if not name.endswith(UNUSED):
+                # Copied even where the type is right: one tensor that lives in the file would keep all its pages mapped.
+                kind = torch.float32 if kept_in_float32(name) else dtype
+                tensors[name] = file.get_tensor(name).to(device, kind, copy=True)
 
 
 def save_transformer(dit: VideoDiT, folder: Path, dtype: torch.dtype | None = None, shard_bytes: int = 5_000_000_000) -> None:
@@ -315,13 +298,13 @@ class WanDenoiser:
 
     def _contexts(self, network: VideoDiT, text_BLD: torch.Tensor) -> list[Context]:
         for known, text, contexts in self._kept:
-            if known is network and text.shape == text_BLD.shape and torch.equal(text, text_BLD):
+            if known is network and (text is text_BLD or (text.shape == text_BLD.shape and torch.equal(text, text_BLD))):
                 return contexts
         image = None if self._image is None else _repeated(self._image, len(text_BLD)).to(text_BLD)
         contexts = network.contexts(text_BLD, image)
         # With and without guidance there are two batches of texts; a change of experts makes all that was kept useless.
         latest = [row for row in self._kept if row[0] is network][-1:]
-        self._kept = [*latest, (network, text_BLD.clone(), contexts)]
+        self._kept = [*latest, (network, text_BLD, contexts)]
         return contexts
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from kinowatt.errors import MissingDependency, WeightsError
-from kinowatt.models.specs import ModelSpec
+from kinowatt.models.spec import ModelSpec
+
+PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
 
 
 @dataclass(frozen=True)
 class WanSpec(ModelSpec):
-    """A model of the Wan team. `folder` is empty until `find` fills it in.
+    """A model of the Wan team, or one of the same kind. `folder` is empty where it is known by name: `find` says where it is.
 
     `repository`: on the Hugging Face Hub. `shift`: as its authors use it, which is not always what its scheduler_config.json says.
-    `guidance_low`: of the second expert, None where there is none.
     """
 
     repository: str = ""
     shift: float = 5.0
-    guidance_low: float | None = None
 
 
 _480P, _720P, _704P = ((832, 480), (480, 832)), ((1280, 720), (720, 1280)), ((1280, 704), (704, 1280))
@@ -59,6 +61,10 @@ def _spec(
         repository=f"Wan-AI/{repository}-Diffusers",
         shift=shift,
         guidance_low=guidance_low,
+        reads_sentences=True,
+        needs_image=modes == _IMAGE,
+        solver="unipc",
+        least_level=1e-3,
     )
 
 
@@ -75,6 +81,52 @@ WAN = {
         _spec("wan2.2-i2v-a14b", "Wan2.2-I2V-A14B", _IMAGE, _720P + _480P, 40, 5.0, 3.5, 3.5),
     )
 }
+
+
+def of_folder(folder: Path) -> WanSpec:
+    """Of a folder in diffusers' layout: the known model that it holds, or one of its kind with the folder's name. WeightsError."""
+    index, network, codec = (_json(folder / name) for name in ("model_index.json", "transformer/config.json", "vae/config.json"))
+    if index.get("_class_name") not in PIPELINES:
+        raise WeightsError(f"{folder} holds a {index.get('_class_name')}, which is no Wan model; {' and '.join(PIPELINES)} are")
+    try:
+        size = int(network["num_layers"]), int(network["num_attention_heads"]), int(network["in_channels"])
+        image = size[2] != int(network.get("out_channels") or size[2])
+        experts, per_frame = (index.get("transformer_2") or [None])[0] is not None, bool(index.get("expand_timesteps"))
+        side = 2 ** (len(codec["dim_mult"]) - 1) * int(codec.get("patch_size") or 1) * int(network["patch_size"][1])
+        scheduler = _json(folder / "scheduler" / "scheduler_config.json")
+        shift = float(scheduler.get("flow_shift") or scheduler.get("shift") or 1.0)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise WeightsError(f"the configs in {folder} describe no Wan model ({error!r}); download the folder again") from error
+    kind = "wan2.2-i2v-a14b" if image and experts else "wan2.1-i2v-14b-480p" if image else "wan2.2-t2v-a14b" if experts else None
+    base = WAN[kind or ("wan2.2-ti2v-5b" if per_frame else "wan2.1-t2v-14b" if size[1] > 12 else "wan2.1-t2v-1.3b")]
+    if image and not experts and "720" in folder.name:
+        base = WAN["wan2.1-i2v-14b-720p"]
+    known = size == _SIZES.get(base.name) and side == base.grid
+    own = replace(base, name=base.name if known else folder.name or str(folder), folder=folder, grid=side)
+    if known:
+        return own
+    return replace(own, shift=shift, licence="see the model's own", trained_on="unknown to kinowatt", trained_sizes=())
+
+
+# Layers, heads, input channels: config.json of each repository.
+_SIZES = {
+    "wan2.1-t2v-1.3b": (30, 12, 16),
+    "wan2.1-t2v-14b": (40, 40, 16),
+    "wan2.1-i2v-14b-480p": (40, 40, 36),
+    "wan2.1-i2v-14b-720p": (40, 40, 36),
+    "wan2.2-ti2v-5b": (30, 24, 48),
+    "wan2.2-t2v-a14b": (40, 40, 16),
+    "wan2.2-i2v-a14b": (40, 40, 36),
+}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing; download the folder again") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path} is not readable JSON ({error}); download it again") from error
 
 
 def find(name: str) -> Path:

@@ -101,21 +101,14 @@ class WanCodec(nn.Module):
         """The codec in vae/ of a diffusers folder. WeightsError if it is missing, damaged or not Wan's."""
         folder = path / "vae"
         config = read_config(folder)
-        tensors = read_tensors(folder)
         try:
             with torch.device("meta"):  # no time for random weights
                 codec = cls(config)
         except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
             raise WeightsError(f"{folder / 'config.json'} describes no Wan codec ({error}); download the folder again") from error
         expected = {name: tuple(tensor.shape) for name, tensor in codec.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if expected != found:
-            name = min(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
-            raise WeightsError(
-                f"{folder} does not hold the codec of its config.json: {name} is {found.get(name, 'missing')}, "
-                f"expected {expected.get(name, 'nothing')}; download the folder again"
-            )
-        codec.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
+        files = weights.checked(folder, WEIGHTS, expected)
+        codec.load_state_dict({k: v.to(dtype) for path in files for k, v in weights.load(path)[0].items()}, assign=True)
         return codec.channels_last().eval().requires_grad_(False)
 
     def channels_last(self) -> WanCodec:
@@ -128,7 +121,7 @@ class WanCodec(nn.Module):
 
     def moments(self, frames_BCTHW: torch.Tensor, memory: Memory | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log variance of the latents, not normalised. Without a memory, the whole clip in one pass."""
-        patches = patchify(frames_BCTHW.to(self.quant_conv.weight.dtype), self.config.patch)
+        patches = patchify(frames_BCTHW.to(self.quant_conv.weight), self.config.patch)
         hidden = self.quant_conv(self.encoder(patches.contiguous(memory_format=torch.channels_last_3d), memory))
         mean, log_variance = hidden.float().chunk(2, dim=1)
         return mean, log_variance.clamp(-30.0, 20.0)
@@ -181,22 +174,6 @@ def read_config(folder: Path) -> WanCodecConfig:
         return WanCodecConfig.from_json(dict(values))
     except (OSError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} describes no Wan codec ({error}); name a diffusers folder of Wan 2.1 or 2.2") from error
-
-
-def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a diffusers folder, from one file or from those that its index names. WeightsError if one is missing or damaged."""
-    single, index = folder / WEIGHTS, folder / f"{WEIGHTS}.index.json"
-    names = {WEIGHTS}
-    if not single.is_file() and index.is_file():
-        try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise WeightsError(f"{index} is not a readable index of weights; download it again") from error
-        if not all(isinstance(name, str) and Path(name).name == name for name in names):
-            raise WeightsError(f"{index} names files outside its folder; download it again")
-    if absent := sorted(name for name in names if not (folder / name).is_file()):
-        raise WeightsError(f"{folder} lacks {absent[0]}; download the folder again")
-    return {k: v for name in sorted(names) for k, v in weights.load(folder / name)[0].items()}
 
 
 class Upsample(nn.Module):

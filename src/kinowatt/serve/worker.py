@@ -280,7 +280,8 @@ class Job:
             return None
         if made["weights"] != engine.model.sha256:
             return None
-        return State(made["done"], tensors["latents"].numpy(), tensors["schedule"].numpy(), made["means"])
+        memory = {name.removeprefix("memory."): t.numpy() for name, t in tensors.items() if name.startswith("memory.")}
+        return State(made["done"], tensors["latents"].numpy(), tensors["schedule"].numpy(), made["means"], memory)
 
     def _step(self, progress: Progress) -> None:
         """After each step: report, save, show; and stop if that is asked for."""
@@ -294,6 +295,7 @@ class Job:
             self._saved_at = now
             state = progress.state
             tensors = {"latents": torch.from_numpy(state.latents_1CFHW), "schedule": torch.from_numpy(state.schedule_SF)}
+            tensors |= {f"memory.{name}": torch.from_numpy(array) for name, array in state.memory.items()}
             told = {"done": state.done, "means": dict(state.means), "weights": self._weights}
             weights.save(self.folder / "state.safetensors", tensors, told)
         if progress.look is not None and not last and now - self._looked_at >= LOOK_EVERY_S:

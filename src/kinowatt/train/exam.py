@@ -112,6 +112,6 @@ class Exam:
     def _noise(self, clips: int) -> list[Clip]:
         """What the decoder makes of noise."""
         generator, codec = torch.Generator().manual_seed(0), self.engine.model.codec
-        channels = self.engine.model.dit.config.in_channels
+        channels = codec.channels
         shape = (1, channels, (FRAMES - 1) // codec.stride[0] + 1, self.size[1] // codec.stride[1], self.size[0] // codec.stride[2])
         return [self._decoded(torch.randn(shape, generator=generator).to(self.engine.device)) for _ in range(clips)]

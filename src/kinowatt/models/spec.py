@@ -1,0 +1,34 @@
+"""What is known of a model before its files are read: where they are, how it is used, and what it was trained on. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model: its files, its defaults and its training. Sizes in pixels, width first."""
+
+    name: str
+    folder: Path
+    sha256: dict[str, str]  # file name → hash; empty for a folder of the user's own
+    licence: str
+    trained_on: str
+    trained_modes: frozenset[str]
+    trained_sizes: tuple[tuple[int, int], ...]  # empty: not known
+    trained_frames: int
+    fps: float
+    size: tuple[int, int]
+    seconds: float
+    steps: int
+    guidance: float
+    grid: int  # pixel multiple of a canvas: the codec's stride times the network's patch
+    most_pixels: int  # the largest picture that the network computes; larger ones are enlarged from it
+    weakness: str = ""  # one honest sentence, shown with every take
+    reads_sentences: bool = False  # plain sentences, in any words; else those of the shot lexicon
+    needs_image: bool = False  # makes nothing without an image at the start
+    guidance_low: float | None = None  # of the second of two networks, where they have one each
+    frame_stride: int = 4  # frames come in this many k, plus 1
+    solver: str = "euler"  # see engine/solvers.py
+    least_level: float = 0.0  # the level at which an even spacing of the steps would end; the last step goes to 0
