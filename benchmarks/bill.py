@@ -18,7 +18,7 @@ from pathlib import Path
 
 from kinowatt.energy.devices import RAM_W_PER_GB, CpuModel
 from kinowatt.energy.meter import Meter
-from kinowatt.engine import engine as engines
+from kinowatt.engine import load as engines
 from kinowatt.shot import Shot
 
 EVERY_S = 0.01

@@ -14,7 +14,7 @@ import random
 from kinowatt.energy.ledger import Ledger, Run
 from kinowatt.energy.meter import Meter
 from kinowatt.engine import cost
-from kinowatt.engine import engine as engines
+from kinowatt.engine import load as engines
 from kinowatt.engine.engine import Engine
 from kinowatt.errors import BudgetError
 from kinowatt.shot import Budget, Shot

@@ -17,6 +17,7 @@ import torch
 
 from kinowatt import language
 from kinowatt.engine.engine import Engine
+from kinowatt.engine.runtime import choose
 from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.model import Model
 from kinowatt.models.specs import SPARK
@@ -44,7 +45,8 @@ def main() -> None:
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    engine = Engine(random_model(options.dit, (width, height)), torch.device("cpu"), options.runtime)
+    model, device = random_model(options.dit, (width, height)), torch.device("cpu")
+    engine = Engine(model, device, choose(options.runtime, model, device))
     shot = Shot("a red ball bounces on sand at dusk", seed=1, steps=options.steps, guidance=3.0, seconds=2.0, size=(width, height))
     for run in range(options.repeat):
         begin = time.perf_counter()

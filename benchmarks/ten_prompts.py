@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kinowatt.engine import engine
+from kinowatt.engine.load import load
 from kinowatt.media.sheet import contact_sheet
 from kinowatt.shot import Shot
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--model", default="spark")
     parser.add_argument("--out", type=Path, default=Path("docs/ten-prompts.png"))
     options = parser.parse_args()
-    camera = engine.load(options.model)
+    camera = load(options.model)
     rows = []
     for seed, prompt in enumerate(PROMPTS):
         take = camera.generate(Shot(prompt, seed=seed))

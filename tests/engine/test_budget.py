@@ -10,10 +10,12 @@ import pytest
 from kinowatt.energy.ledger import Ledger, Run
 from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Prediction
-from kinowatt.engine import budget, engine
+from kinowatt.engine import budget
 from kinowatt.engine.budget import Pace, fitted
 from kinowatt.engine.engine import Engine
+from kinowatt.engine.load import load
 from kinowatt.engine.plan import Plan
+from kinowatt.engine.ways import Ways
 from kinowatt.errors import BudgetError, ShotError, WeightsError
 from kinowatt.models.specs import SPARK
 from kinowatt.shot import Budget, Shot
@@ -119,7 +121,7 @@ def test_without_a_counter_there_is_nothing_to_keep_to() -> None:
 
 @pytest.fixture
 def camera(small_model: Path) -> Engine:
-    return engine.load(str(small_model), "cpu", "torch")
+    return load(str(small_model), "cpu", Ways("torch"))
 
 
 def teach(camera: Engine, steps: int) -> float:

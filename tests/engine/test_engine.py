@@ -13,13 +13,15 @@ from kinowatt.energy.meter import Meter
 from kinowatt.engine import conditioning, engine
 from kinowatt.engine.bridge import bridge
 from kinowatt.engine.engine import Engine
+from kinowatt.engine.load import load
+from kinowatt.engine.ways import Ways
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.shot import END, OUTSIDE, START, Anchor, Shot, connect, extend, loop, remix
 
 
 @pytest.fixture(scope="module")
 def camera(small_model: Path) -> Engine:
-    return engine.load(str(small_model), "cpu", "torch")
+    return load(str(small_model), "cpu", Ways("torch"))
 
 
 def footage(frames: int = 12, width: int = 64, height: int = 48, seed: int = 0) -> Clip:
@@ -174,7 +176,7 @@ def test_an_anchor_after_the_end_is_refused(camera: Engine) -> None:
 def test_openvino_agrees_with_torch(camera: Engine, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     monkeypatch.setenv("KINOWATT_CACHE", str(tmp_path))
-    other = engine.load(str(small_model), "cpu", "openvino")
+    other = load(str(small_model), "cpu", Ways("openvino"))
     assert other.runtime.name.startswith("openvino")
     x, level, text = torch.randn(2, 48, 9, 3, 4), torch.rand(2, 9), torch.randn(2, 40, camera.model.text.config.width)
     with torch.inference_mode():

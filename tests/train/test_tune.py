@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinowatt.engine import engine
 from kinowatt.engine.budget import FRONTIER, Choice, frontier
+from kinowatt.engine.load import load
+from kinowatt.engine.ways import Ways
 from kinowatt.errors import OutputError
 from kinowatt.models.specs import SPARK
 from kinowatt.train import exam as exams
@@ -33,7 +34,7 @@ def scenes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_exam_has_a_floor_and_a_ceiling(small_model: Path, tmp_path: Path, scenes: None) -> None:
-    camera = engine.load(str(small_model), "cpu", "torch")
+    camera = load(str(small_model), "cpu", Ways("torch"))
     exam = Exam(camera, 4, tmp_path, (64, 64))
     itself = exam.score(exam.truth_ND)
     assert itself.frechet == pytest.approx(0.0, abs=1e-6)

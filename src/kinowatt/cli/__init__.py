@@ -13,14 +13,15 @@ import typer
 from typer.exceptions import TyperException
 
 from kinowatt.cli import energy, making
+from kinowatt.cli.given import with_given
+from kinowatt.cli.serving import keys_app, serve_verb, webhooks_app
 from kinowatt.cli.words import DeviceName, Zone, check_writable, say, size_of
 from kinowatt.errors import KinowattError, ShotError
 from kinowatt.media.sheet import contact_sheet
-from kinowatt.serve.cli import keys_app, serve_verb, webhooks_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 for name in ("generate", "extend", "connect", "loop", "remix"):
-    app.command(name)(getattr(making, f"{name}_verb"))
+    app.command(name)(with_given(getattr(making, f"{name}_verb")))
 app.command("label")(energy.label_verb)
 app.command("tune")(energy.tune_verb)
 app.add_typer(energy.energy_app, name="energy")

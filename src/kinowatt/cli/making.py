@@ -8,207 +8,86 @@ from typing import Annotated, Any
 
 import typer
 
+from kinowatt.cli.given import Given
 from kinowatt.cli.take import How, is_picture, make, say_plan
-from kinowatt.cli.words import DeviceName, Json, ModelName, RuntimeName, Zone, size_of
 from kinowatt.engine.bridge import Way, bridge
 from kinowatt.errors import ShotError
 from kinowatt.media.image import read_image
 from kinowatt.media.video import read_video
 from kinowatt.models import specs
-from kinowatt.shot import END, MAX_PROMPT_CHARS, START, Anchor, At, Budget, Camera, Shot, remix
+from kinowatt.shot import END, START, Anchor, At, Camera, Shot, remix
 
-Out = Annotated[Path, typer.Option("-o", "--out", help="the MP4 to write, or a .png for one picture")]
-Size = Annotated[str | None, typer.Option(help="width x height in pixels, for example 256x256; default: the model's")]
-Seconds = Annotated[float | None, typer.Option(help="duration; frames come in 4k+1")]
-Seed = Annotated[int | None, typer.Option(help="same seed, same machine: same frames")]
-Steps = Annotated[int | None, typer.Option(help="denoising steps")]
-Guidance = Annotated[float | None, typer.Option(help="how strongly the words count; 1 = off, half the energy")]
-Cache = Annotated[int | None, typer.Option(help="compute the term of guidance at every so manieth step only, and keep it in between")]
 Negative = Annotated[str, typer.Option(help="what should not be seen")]
-Move = Annotated[str | None, typer.Option("--camera", help="camera move, for example orbit-left, dolly-in, crane-up")]
-Lens = Annotated[float | None, typer.Option(help="focal length in mm")]
-Scale = Annotated[str | None, typer.Option("--shot", help="shot scale: macro, close-up, near, medium, wide")]
-Angle = Annotated[str | None, typer.Option(help="camera angle: low, eye, high")]
-Light = Annotated[str | None, typer.Option(help="time of day: dawn, noon, dusk, night")]
-Mood = Annotated[str | None, typer.Option(help="mood: lonely, lively, calm, tense, mysterious")]
-BudgetWh = Annotated[float | None, typer.Option(help="what it may cost in all, in watt-hours")]
-BudgetGrams = Annotated[float | None, typer.Option("--budget-gco2e", help="what it may cost in all, in grams of CO2 equivalent")]
-Deadline = Annotated[str | None, typer.Option(help="wait for the greenest hours before then: 6h, 2d, or 2026-12-01T06:00")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="say what it would be and cost, and make nothing")]
-Sheet = Annotated[bool, typer.Option("--sheet", help="a contact sheet (PNG) beside the video")]
 
 
 def generate_verb(
     prompt: str,
-    out: Out = Path("out.mp4"),
-    size: Size = None,
-    seconds: Seconds = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    cache: Cache = None,
+    given: Given,
     image: Annotated[list[str] | None, typer.Option(help="FILE[@start|@end|@1.5s]: an image placed in time; may be repeated")] = None,
     video: Annotated[list[str] | None, typer.Option(help="FILE[@start|@end|@1.5s]: footage placed in time; may be repeated")] = None,
     strength: Annotated[float, typer.Option(help="how firmly --video holds: 1 keeps it, less lets it be redrawn")] = 1.0,
     negative: Negative = "",
-    camera: Move = None,
-    lens: Lens = None,
-    shot: Scale = None,
-    angle: Angle = None,
-    light: Light = None,
-    mood: Mood = None,
-    model: ModelName = "spark",
-    device: DeviceName = "auto",
-    runtime: RuntimeName = "auto",
-    zone: Zone = None,
-    budget_wh: BudgetWh = None,
-    budget_gco2e: BudgetGrams = None,
-    deadline: Deadline = None,
-    dry_run: DryRun = False,
-    sheet: Sheet = False,
-    as_json: Json = False,
+    camera: Annotated[str | None, typer.Option(help="camera move, for example orbit-left, dolly-in, crane-up")] = None,
+    lens: Annotated[float | None, typer.Option(help="focal length in mm")] = None,
+    shot: Annotated[str | None, typer.Option(help="shot scale: macro, close-up, near, medium, wide")] = None,
+    angle: Annotated[str | None, typer.Option(help="camera angle: low, eye, high")] = None,
+    light: Annotated[str | None, typer.Option(help="time of day: dawn, noon, dusk, night")] = None,
+    mood: Annotated[str | None, typer.Option(help="mood: lonely, lively, calm, tense, mysterious")] = None,
 ) -> None:
     """Make a video (or a picture) from a sentence, images and footage."""
     anchors = [_place(text, read_image, 1.0) for text in image or []]
     anchors += [_place(text, read_video, strength) for text in video or []]
-    if seconds is None and is_picture(out):
-        seconds = 0.0001  # one frame
-    request = _shot(prompt, size, seconds, seed, steps, guidance, cache, negative, model, Budget(budget_wh, budget_gco2e))
+    request = given.shot(prompt, negative)
+    if request.seconds is None and is_picture(given.out):
+        request = replace(request, seconds=0.0001)  # one frame
     request = replace(request, anchors=tuple(anchors), camera=Camera(camera, lens, shot, angle), light=light, mood=mood)
-    if seconds is None and any(a.strength < 1 for a in anchors):
+    if given.seconds is None and any(a.strength < 1 for a in anchors):
         request = replace(request, seconds=max(a.clip.seconds for a in anchors if a.strength < 1))
-    _shoot("generate", request, How(out, device, runtime, zone, deadline, dry_run, sheet, as_json))
+    _shoot("generate", request, given.how())
 
 
 def extend_verb(
     clip: Path,
+    given: Given,
     prompt: Annotated[str, typer.Option(help="what happens there")] = "the scene goes on",
     backward: Annotated[bool, typer.Option("--backward", help="into the past")] = False,
-    out: Out = Path("out.mp4"),
-    size: Size = None,
-    seconds: Seconds = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    cache: Cache = None,
-    model: ModelName = "spark",
-    device: DeviceName = "auto",
-    runtime: RuntimeName = "auto",
-    zone: Zone = None,
-    budget_wh: BudgetWh = None,
-    budget_gco2e: BudgetGrams = None,
-    deadline: Deadline = None,
-    dry_run: DryRun = False,
-    sheet: Sheet = False,
-    as_json: Json = False,
 ) -> None:
     """Run a clip on into the future, or with --backward into the past."""
-    request = _shot(prompt, size, seconds, seed, steps, guidance, cache, "", model, Budget(budget_wh, budget_gco2e))
-    _bridge(
-        "extend", request, [clip], "backward" if backward else "forward", How(out, device, runtime, zone, deadline, dry_run, sheet, as_json)
-    )
+    _bridge("extend", given.shot(prompt), [clip], "backward" if backward else "forward", given.how())
 
 
 def connect_verb(
     before: Path,
     after: Path,
+    given: Given,
     prompt: Annotated[str, typer.Option(help="what happens in between")] = "one scene turns into the other",
-    out: Out = Path("out.mp4"),
-    size: Size = None,
-    seconds: Seconds = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    cache: Cache = None,
-    model: ModelName = "spark",
-    device: DeviceName = "auto",
-    runtime: RuntimeName = "auto",
-    zone: Zone = None,
-    budget_wh: BudgetWh = None,
-    budget_gco2e: BudgetGrams = None,
-    deadline: Deadline = None,
-    dry_run: DryRun = False,
-    sheet: Sheet = False,
-    as_json: Json = False,
 ) -> None:
     """Fill the time between two clips."""
-    request = _shot(prompt, size, seconds, seed, steps, guidance, cache, "", model, Budget(budget_wh, budget_gco2e))
-    _bridge("connect", request, [before, after], "connect", How(out, device, runtime, zone, deadline, dry_run, sheet, as_json))
+    _bridge("connect", given.shot(prompt), [before, after], "connect", given.how())
 
 
 def loop_verb(
     clip: Path,
+    given: Given,
     prompt: Annotated[str, typer.Option(help="what happens on the way back")] = "the scene goes on",
-    out: Out = Path("out.mp4"),
-    size: Size = None,
-    seconds: Seconds = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    cache: Cache = None,
-    model: ModelName = "spark",
-    device: DeviceName = "auto",
-    runtime: RuntimeName = "auto",
-    zone: Zone = None,
-    budget_wh: BudgetWh = None,
-    budget_gco2e: BudgetGrams = None,
-    deadline: Deadline = None,
-    dry_run: DryRun = False,
-    sheet: Sheet = False,
-    as_json: Json = False,
 ) -> None:
     """Lead a clip back to its own beginning."""
-    request = _shot(prompt, size, seconds, seed, steps, guidance, cache, "", model, Budget(budget_wh, budget_gco2e))
-    _bridge("loop", request, [clip], "loop", How(out, device, runtime, zone, deadline, dry_run, sheet, as_json))
+    _bridge("loop", given.shot(prompt), [clip], "loop", given.how())
 
 
 def remix_verb(
     clip: Path,
     prompt: str,
+    given: Given,
     strength: Annotated[float, typer.Option(help="how firmly the clip holds: 1 keeps it, less lets it be redrawn")] = 0.4,
-    out: Out = Path("out.mp4"),
-    size: Size = None,
-    seconds: Seconds = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    cache: Cache = None,
     negative: Negative = "",
-    model: ModelName = "spark",
-    device: DeviceName = "auto",
-    runtime: RuntimeName = "auto",
-    zone: Zone = None,
-    budget_wh: BudgetWh = None,
-    budget_gco2e: BudgetGrams = None,
-    deadline: Deadline = None,
-    dry_run: DryRun = False,
-    sheet: Sheet = False,
-    as_json: Json = False,
 ) -> None:
     """Redraw a whole clip after a new sentence."""
-    request = _shot(prompt, size, seconds, seed, steps, guidance, cache, negative, model, Budget(budget_wh, budget_gco2e))
+    request = given.shot(prompt, negative)
     source = read_video(clip)
-    request = replace(request, seconds=min(source.seconds, 60.0) if seconds is None else seconds)
-    _shoot("remix", remix(request, source, strength=strength), How(out, device, runtime, zone, deadline, dry_run, sheet, as_json))
-
-
-def _shot(
-    prompt: str,
-    size: str | None,
-    seconds: float | None,
-    seed: int | None,
-    steps: int | None,
-    guidance: float | None,
-    cache: int | None,
-    negative: str,
-    model: str,
-    budget: Budget,
-) -> Shot:
-    given: dict[str, Any] = {} if seed is None else {"seed": seed}
-    if len(negative) > MAX_PROMPT_CHARS:
-        raise ShotError(f"the negative prompt has {len(negative)} characters; at most {MAX_PROMPT_CHARS} are read")
-    given |= {"size": None if size is None else size_of(size), "steps": steps, "guidance": guidance, "cache": cache, "budget": budget}
-    return Shot(prompt, negative=negative, seconds=seconds, model=model, **given)
+    if request.seconds is None:
+        request = replace(request, seconds=min(source.seconds, 60.0))
+    _shoot("remix", remix(request, source, strength=strength), given.how())
 
 
 def _place(text: str, read: Any, strength: float) -> Anchor:
@@ -227,7 +106,7 @@ def _place(text: str, read: Any, strength: float) -> Anchor:
 
 def _shoot(verb: str, request: Shot, how: How) -> None:
     if how.dry_run:
-        say_plan(request, how.as_json, how.zone)
+        say_plan(request, how)
         return
     make(verb, request, how)
 
@@ -237,6 +116,6 @@ def _bridge(verb: str, request: Shot, files: list[Path], way: Way, how: How) -> 
     clips = [read_video(path) for path in files]
     plan = bridge(request, clips, way, specs.find(request.model))
     if how.dry_run:
-        say_plan(plan.shot, how.as_json, how.zone)
+        say_plan(plan.shot, how)
         return
     make(verb, plan.shot, how, plan, files)

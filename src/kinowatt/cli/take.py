@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,18 +18,24 @@ from kinowatt.energy.hourly import SLACK, UNKNOWN_S, greenest
 from kinowatt.energy.ledger import Ledger, Run
 from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import LEAST_HISTORY
-from kinowatt.engine import cost
+from kinowatt.energy.processes import joint, several, speaks, take_own
+from kinowatt.engine import cost, memory
 from kinowatt.engine.bridge import Bridge
 from kinowatt.engine.budget import fitted
-from kinowatt.engine.plan import fill
-from kinowatt.errors import InputError, OutputError
+from kinowatt.engine.plan import Plan, fill
+from kinowatt.engine.ways import Ways
+from kinowatt.errors import InputError, OutputError, ShotError
 from kinowatt.media.provenance import write_labelled, write_labelled_image
 from kinowatt.media.sheet import contact_sheet
 from kinowatt.models import specs
-from kinowatt.shot import Shot
+from kinowatt.models.spec import ModelSpec
+from kinowatt.models.wan_specs import WanSpec
+from kinowatt.shot import Budget, Shot
 
 if TYPE_CHECKING:
-    from kinowatt.engine.engine import Engine, Progress, Take
+    from kinowatt.engine.engine import Progress, Take
+    from kinowatt.engine.load import AnyEngine
+    from kinowatt.engine.parallel import World
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class How:
 
     out: Path
     device: str
-    runtime: str
+    ways: Ways
     zone: str | None
     deadline: str | None
     dry_run: bool
@@ -56,25 +62,59 @@ def make(verb: str, request: Shot, how: How, joined: Bridge | None = None, files
     check_writable(how.out)
     if how.out.suffix.lower() not in (".mp4", ".png"):
         raise OutputError(f"{how.out} is neither .mp4 nor .png; kinowatt writes H.264 video as .mp4 and pictures as .png")
+    if several():
+        _one_of_several(request)
     if how.deadline is not None:
         _wait(request, time_of(how.deadline), how.zone)
     meter = Meter(zone=how.zone)
     _refuse_early(request, meter)
     with meter:
-        with meter.phase(LOAD):
-            from kinowatt.engine import engine as engines  # torch takes seconds to import
-
-            engine = engines.load(request.model, how.device, how.runtime)
-        take = _generate(engine, request, meter, quiet=how.as_json)
+        engine, request, world = _load(request, how, meter)
+        take = _generate(engine, request, meter, world, quiet=how.as_json)
+        others = [] if world is None else world.gathered(meter.so_far())[1:]
+        if not speaks():
+            return
         clip = joined.join(take.clip) if joined else take.clip
         with meter.phase("write"):
             parts = joined.parts(take.clip, files) if joined else [clip]
-            label = _write(take, parts, how.out, meter, joined.new_frames(take.clip) if joined else None)
-    bill = meter.bill
+            new_frames = joined.new_frames(take.clip) if joined else None
+            label = _write(take, parts, how.out, lambda: joint([meter.so_far(), *others]), new_frames)
+    bill = joint([meter.bill, *others])
     if how.sheet:
         contact_sheet(how.out.with_name(how.out.stem + "-sheet.png"), [(take.shot.prompt, clip)])
     _remember(verb, engine, take, clip, bill, how.out)
     _tell(take, clip, bill, how, [label[key] for key in ("unsigned_because", "no_manifest_because") if label.get(key)])
+
+
+def _one_of_several(request: Shot) -> None:
+    """This process is one of torchrun's: it takes its own GPU, and only the first one speaks. ShotError with a budget."""
+    if request.budget != Budget():
+        raise ShotError("a budget is kept by one process alone; leave it out, or start without torchrun")
+    take_own()
+    say.quiet = not speaks()
+
+
+def _load(request: Shot, how: How, meter: Meter) -> tuple[AnyEngine, Shot, World | None]:
+    """The engine, joined with those of the other processes, and the shot that all agree on (its seed may have been drawn)."""
+    with meter.phase(LOAD):
+        from kinowatt.engine import load as engines  # torch takes seconds to import
+
+        def tell(line: str) -> None:
+            say.print(line, markup=False)
+
+        if not several():
+            return engines.load(request.model, how.device, how.ways, request, tell), request, None
+        from kinowatt.engine import parallel
+        from kinowatt.engine.engine import Engine
+
+        world = parallel.start(how.device)
+        assert world is not None
+        request = world.agreed(request)
+        engine = engines.load(request.model, how.device, how.ways, request, tell)
+        if not isinstance(engine, Engine):
+            raise ShotError(f"{request.model} runs through diffusers in one process; start without torchrun")
+        parallel.spread(engine, world)
+        return engine, request, world
 
 
 def _refuse_early(request: Shot, meter: Meter) -> None:
@@ -103,13 +143,13 @@ def _wait(request: Shot, deadline: float, zone: str | None) -> None:
     time.sleep(max(window.begin_s - time.time(), 0.0))
 
 
-def _generate(engine: Engine, request: Shot, meter: Meter, *, quiet: bool) -> Take:
+def _generate(engine: AnyEngine, request: Shot, meter: Meter, world: World | None, *, quiet: bool) -> Take:
     """Generate with a progress bar that shows the energy so far."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description:8}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
-    with Bar(*columns, console=say, disable=quiet) as bar:
+    with Bar(*columns, console=say, disable=quiet or say.quiet) as bar:
         lines: dict[str, Any] = {}
 
         def show(progress: Progress) -> None:
@@ -119,21 +159,21 @@ def _generate(engine: Engine, request: Shot, meter: Meter, *, quiet: bool) -> Ta
             text = f"{progress.done}/{progress.of}" + ("" if spent is None else f"  {in_Wh(spent)} so far")
             bar.update(lines[progress.phase], completed=progress.done, total=progress.of, text=text)
 
-        return engine.generate(request, show, meter)
+        return engine.generate(request, show if world is None else world.in_step(show), meter)
 
 
-def _write(take: Take, parts: Sequence[Clip | Path], out: Path, meter: Meter, new_frames: int | None) -> dict[str, Any]:
+def _write(take: Take, parts: Sequence[Clip | Path], out: Path, bill: Callable[[], EnergyBill], new_frames: int | None) -> dict[str, Any]:
     facts = {"weights_sha256": take.weights_sha256, "runtime": take.runtime, "warnings": list(take.warnings)}
 
     def energy() -> dict[str, Any]:
-        return meter.so_far().to_json()
+        return bill().to_json()
 
     if is_picture(out):
         return write_labelled_image(out, take.clip.frames_TCHW[0], take.shot, energy, facts)
     return write_labelled(out, parts, take.shot, energy, facts, new_frames)
 
 
-def _remember(verb: str, engine: Engine, take: Take, clip: Clip, bill: EnergyBill, out: Path) -> None:
+def _remember(verb: str, engine: AnyEngine, take: Take, clip: Clip, bill: EnergyBill, out: Path) -> None:
     """Put the run into the ledger; a ledger that cannot be written is said, and costs no video."""
     plan = engine.plan(take.shot)
     run = Run(
@@ -142,7 +182,7 @@ def _remember(verb: str, engine: Engine, take: Take, clip: Clip, bill: EnergyBil
         engine.place.device,
         engine.place.runtime,
         bill.to_json(),
-        cost.work(plan, engine.anatomy),
+        None if engine.anatomy is None else cost.work(plan, engine.anatomy),
         out=str(out.resolve()),
         frames=clip.frames,
         width=clip.width,
@@ -180,10 +220,18 @@ def _tell(take: Take, clip: Clip, bill: EnergyBill, how: How, unsigned: list[str
     print(how.out)
 
 
-def say_plan(request: Shot, as_json: bool, zone: str | None = None) -> None:
+def _memory(plan: Plan, spec: ModelSpec, how: How) -> list[str]:
+    """How the take would be laid out in the memory that --vram allows. ShotError if it cannot be."""
+    if how.ways.memory_B is None or not isinstance(spec, WanSpec):
+        return []
+    found, sizes = memory.layout(plan, spec, how.ways.memory_B, how.ways.weights)
+    return found.lines(sizes)
+
+
+def say_plan(request: Shot, how: How) -> None:
     """What a take would be and cost, without loading anything."""
     spec = specs.find(request.model)
-    known, meter = cost.outlook(Ledger(), spec), Meter(zone=zone)
+    known, meter = cost.outlook(Ledger(), spec), Meter(zone=how.zone)
     budget_J = request.budget.joules(meter.intensity.gCO2e_per_kWh, meter.pue)
 
     notes: tuple[str, ...] = ()
@@ -193,6 +241,7 @@ def say_plan(request: Shot, as_json: bool, zone: str | None = None) -> None:
     plan = fill(request, spec)
     prediction = known.predict(plan)
     warnings = [*plan.warnings, *notes]
+    memory_lines = _memory(plan, spec, how)
     told = {
         "model": spec.name,
         "size": f"{plan.width}x{plan.height}",
@@ -201,22 +250,25 @@ def say_plan(request: Shot, as_json: bool, zone: str | None = None) -> None:
         "steps": plan.shot.steps,
         "guidance": plan.shot.guidance,
         "cache": plan.shot.cache,
-        "FLOP": cost.work(plan, known.anatomy).FLOP,
+        "FLOP": None if known.anatomy is None else cost.work(plan, known.anatomy).FLOP,
         "device": known.place.device,
         "runtime": known.place.runtime,
         "warnings": warnings,
         "predicted": None if prediction is None else prediction.to_json(),
+        "memory": memory_lines,
         "load_Wh": None if known.load_J is None else round(known.load_J / 3600, 9),
     }
-    if as_json:
+    if how.as_json:
         print(json.dumps(told, ensure_ascii=False))
         return
     for warning in warnings:
         say.print(f"note: {warning}", markup=False)
     means = f"{plan.shot.steps} steps, guidance {plan.shot.guidance:g}"
     print(f"{plan.frames} frames, {plan.width}x{plan.height}, {means}, on {known.place.device}")
+    for line in memory_lines:
+        print(line)
     if prediction is None:
-        print("its energy is not known: nothing is published of this device, and too little was made here yet")
+        print("its energy is not known: nothing is published of this device or this model, and too little was made here yet")
     else:
         band = f"{in_Wh(prediction.p10_Wh)} to {in_Wh(prediction.p90_Wh)} in eight of ten cases"
         print(f"about {in_Wh(prediction.Wh)} ({band}), {prediction.seconds:.1f} s, without loading; from {prediction.how}")

@@ -17,7 +17,12 @@ say = Console(stderr=True, highlight=False)
 
 ModelName = Annotated[str, typer.Option("--model", help="a known model, or a folder of weights")]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
-RuntimeName = Annotated[str, typer.Option("--runtime", help="auto, torch or openvino")]
+RuntimeName = Annotated[str, typer.Option("--runtime", help="auto, torch, compile (torch.compile, warm after the first time) or openvino")]
+Vram = Annotated[str | None, typer.Option(help="of the GPU's memory that may be used, for example 8GB; default: what is free")]
+LoraFiles = Annotated[list[str] | None, typer.Option(help="FILE[:scale][@high|@low]: a LoRA of the network; may be repeated")]
+Weights = Annotated[str | None, typer.Option(help="int8 or fp8: rounded weights, less memory, a small loss that is stated")]
+StepCache = Annotated[float | None, typer.Option(help="leave blocks out while they change less than this, for example 0.1")]
+Window = Annotated[str | None, typer.Option(help="attend within FRAMESxROWSxCOLUMNS tokens, for example 3x8x8")]
 Zone = Annotated[
     str | None, typer.Option(help="where the electricity is from, for example FR or CN-GD; default: KINOWATT_ZONE, else the world")
 ]

@@ -19,6 +19,7 @@ from kinowatt.energy.processors import Gpu, cpu_name, gpu
 from kinowatt.engine.plan import Plan
 from kinowatt.errors import InputError, WeightsError
 from kinowatt.models import specs
+from kinowatt.models.foreign import ForeignSpec
 from kinowatt.models.specs import MODELS, ModelSpec
 from kinowatt.models.wan_specs import WanSpec
 
@@ -42,20 +43,28 @@ def find(name: str) -> Anatomy:
     """The anatomy of a model that runs here, of one known on paper, or of a folder of weights. WeightsError if there is none."""
     if name in KNOWN:
         return KNOWN[name]
-    if name in MODELS:
-        return of(MODELS[name])
-    if Path(name).is_dir():
-        return of(specs.find(name))
+    if name in MODELS or Path(name).is_dir():
+        return known(specs.find(name))
     raise WeightsError(f"no model named {name!r}; known are {', '.join({**MODELS, **KNOWN})}, or name a folder of weights")
 
 
-def of(spec: ModelSpec) -> Anatomy:
-    """Of a known model, or read from the headers of a model's files. WeightsError."""
+def known(spec: ModelSpec) -> Anatomy:
+    """As `of`. WeightsError where the files do not tell."""
+    found = of(spec)
+    if found is None:
+        raise WeightsError(f"the files of {spec.name} do not tell its sizes, so nothing can be predicted of it")
+    return found
+
+
+def of(spec: ModelSpec) -> Anatomy | None:
+    """Of a known model, or read from the headers of a model's files; None where they do not tell. WeightsError."""
+    if isinstance(spec, ForeignSpec):
+        return _of_foreign(spec)
     if isinstance(spec, WanSpec):
-        known = next((a for name, a in KNOWN.items() if spec.name.startswith(name)), None)
-        return _of_wan(spec) if known is None else replace(known, name=spec.name)
-    shapes, config = _header(spec.folder / "denoiser.safetensors")
-    codec_shapes, codec = _header(spec.folder / "codec.safetensors")
+        published = next((a for name, a in KNOWN.items() if spec.name.startswith(name)), None)
+        return _of_wan(spec) if published is None else replace(published, name=spec.name)
+    shapes, config = header(spec.folder / "denoiser.safetensors")
+    codec_shapes, codec = header(spec.folder / "codec.safetensors")
     try:
         dit = config["dit"]
         parameters = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("dit."))
@@ -87,7 +96,7 @@ def _of_wan(spec: WanSpec) -> Anatomy:
     folder = spec.folder / "transformer"
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        shapes = {name: shape for path in folder.glob("*.safetensors") for name, shape in _header(path)[0].items()}
+        shapes = {name: shape for path in folder.glob("*.safetensors") for name, shape in header(path)[0].items()}
         patch = (int(config["patch_size"][0]), int(config["patch_size"][1]), int(config["patch_size"][2]))
         side = spec.grid // patch[1]
         return Anatomy(
@@ -108,6 +117,26 @@ def _of_wan(spec: WanSpec) -> Anatomy:
         raise WeightsError(f"the transformer in {spec.folder} is not readable ({error!r}); download the folder again") from error
 
 
+def _of_foreign(spec: ForeignSpec) -> Anatomy | None:
+    """Sizes of the transformer, from its config and the headers of its weights; None where the config does not tell them."""
+    if not spec.width:
+        return None
+    return Anatomy(
+        spec.name,
+        spec.parameters,
+        spec.width,
+        spec.layers,
+        spec.patch,
+        spec.stride,
+        spec.fps,
+        spec.size,
+        spec.trained_frames,
+        spec.steps,
+        spec.passes,
+        "its own files",
+    )
+
+
 def _decode_FLOP(shapes: dict[str, list[int]], stages: int, side: int) -> float:
     """Per pixel and frame: every weight of a stage of the light decoder is used once per position of that stage."""
     total = 0.0
@@ -121,7 +150,7 @@ def _decode_FLOP(shapes: dict[str, list[int]], stages: int, side: int) -> float:
     return total
 
 
-def _header(path: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
+def header(path: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
     """Shapes and config of a safetensors file, without its tensors."""
     try:
         with path.open("rb") as file:
@@ -138,7 +167,7 @@ def work(plan: Plan, anatomy: Anatomy) -> Work:
     assert plan.shot.cache is not None
     tokens = anatomy.tokens(plan.frames, plan.canvas_width, plan.canvas_height)
     steps, every = plan.shot.steps, plan.shot.cache
-    passes = steps if plan.shot.guidance == 1.0 else steps + math.ceil(steps / every)
+    passes = steps if plan.shot.guidance == 1.0 or anatomy.passes == 1 else steps + math.ceil(steps / every)
     pixels = plan.frames * plan.canvas_width * plan.canvas_height
     return Work(passes * anatomy.pass_FLOP(tokens), (anatomy.decode_FLOP or 0.0) * pixels, steps)
 
@@ -164,7 +193,7 @@ def here(ledger: Ledger, model: str) -> tuple[Place, list[Past]]:
     """Where a model ran last on this machine, with what was learned there; else where a first run would take place."""
     last = ledger.last(model)
     if last is not None:
-        place = Place(last.device, last.runtime, last.runtime == GPU_RUNTIME)
+        place = Place(last.device, last.runtime, gpu(last.device) is not None)
         return place, ledger.past(model, place.device, place.runtime)
     return guess(), []
 
@@ -173,13 +202,15 @@ def here(ledger: Ledger, model: str) -> tuple[Place, list[Past]]:
 class Outlook:
     """What is known of a model on this machine before anything is loaded. `load_J`: what loading costs, None if that is not known."""
 
-    anatomy: Anatomy
+    anatomy: Anatomy | None
     place: Place
     past: Sequence[Past]
     load_J: float | None
 
     def predict(self, plan: Plan) -> Prediction | None:
-        """Energy and time of a plan, without loading."""
+        """Energy and time of a plan, without loading; None where nothing is known."""
+        if self.anatomy is None:
+            return None
         return predicted(work(plan, self.anatomy), self.anatomy, self.place, self.past)
 
 
@@ -192,7 +223,7 @@ def outlook(ledger: Ledger, spec: ModelSpec) -> Outlook:
 def past_on(ledger: Ledger, model: str, card: Gpu) -> list[Past]:
     """What was learned of a model on such a GPU of this machine, in joules of the GPU alone; empty where it ran last elsewhere."""
     last = ledger.last(model)
-    if last is None or last.runtime != GPU_RUNTIME or gpu(last.device) != card:
+    if last is None or gpu(last.device) != card:
         return []
     return ledger.past(model, last.device, last.runtime, gpu_only=True)
 

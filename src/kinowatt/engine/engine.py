@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,18 @@ from kinowatt.energy.predict import Prediction
 from kinowatt.energy.processors import cpu_name
 from kinowatt.engine import conditioning, cost, noise, sample, solvers
 from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
+from kinowatt.engine.canvas import off_canvas, on_canvas, picture
 from kinowatt.engine.plan import Plan, fill
-from kinowatt.engine.runtime import Runtime, choose
+from kinowatt.engine.runtime import Runtime
+from kinowatt.engine.step_cache import StepCache
 from kinowatt.engine.wan_runtime import WanRuntime
+from kinowatt.engine.ways import Ways
 from kinowatt.errors import DeviceError, ShotError
-from kinowatt.media.image import fit, fit_frame
-from kinowatt.models import model as models
-from kinowatt.models import specs, wan_model, wan_specs
+from kinowatt.media.image import fit
+from kinowatt.models import savings
+from kinowatt.models.model import Model
 from kinowatt.models.protocols import Conditioning
+from kinowatt.models.wan_model import WanModel
 from kinowatt.shot import OUTSIDE, Anchor, Shot, still
 
 
@@ -75,10 +78,15 @@ class Take:
 class Engine:
     """A loaded model on a device. `generate` makes one take; it may be called again and again."""
 
-    def __init__(self, model: models.Model | wan_model.WanModel, device: torch.device, runtime: Runtime) -> None:
-        self.model, self.device, self.runtime = model, device, runtime
-        self.anatomy = cost.of(model.spec)
-        self.place = cost.Place(_device_name(device), self.runtime.name, device.type == "cuda")
+    def __init__(self, model: Model | WanModel, device: torch.device, runtime: Runtime, ways: Ways | None = None) -> None:
+        self.model, self.device, self.runtime, self.ways = model, device, runtime, ways or Ways()
+        self.step_caches: list[StepCache] = []
+        if self.ways.step_cache is not None:
+            self.step_caches = [StepCache(dit, self.ways.step_cache) for dit in model.networks]
+            for cached in self.step_caches:
+                runtime.stand_in(cached.dit, cached)
+        self.anatomy = cost.known(model.spec)
+        self.place = cost.Place(device_name(device), self.runtime.name, device.type == "cuda")
         assert model.spec.grid == model.grid
 
     def predict(self, plan: Plan) -> Prediction | None:
@@ -187,6 +195,8 @@ class Engine:
             nonlocal rows
             if pace is not None and (left := pace.left(done)) != len(schedule_SF) - 1 - done:
                 schedule_SF = noise.replanned(schedule_SF, done, left, shift=self.model.shift)
+                for cached in self.step_caches:
+                    cached.replan(schedule_SF)
             rows = schedule_SF
             return rows
 
@@ -196,6 +206,8 @@ class Engine:
             state = State(done, x.cpu().numpy(), rows.cpu().numpy(), means, memory)
             tell(Progress("denoise", done, of, meter.so_far(), state, look))
 
+        for cached in self.step_caches:
+            cached.begin(rows)
         with meter.phase("denoise"):
             ceiling = known.ceiling_1F.to(self.device)
             cond = Conditioning(text[:1], text[1:], known.latents_1CFHW.to(self.device), ceiling)
@@ -213,6 +225,7 @@ class Engine:
             )[:, :, :inside]
         if len(rows) - 1 != shot.steps:
             notes.append(f"{len(rows) - 1} steps were taken instead of {shot.steps}, to keep to the budget")
+        notes += self._losses(plan, known.ceiling_1F.shape[1])
         with meter.phase("decode"):
             frames_TCHW = self._decode(latents, plan, anchors, lambda done: tell(Progress("decode", done, plan.frames, meter.so_far())))
             conditioning.paste_back(frames_TCHW, conditioning.placed(anchors, plan.frames, self.model.spec.fps))
@@ -228,11 +241,26 @@ class Engine:
             solver.remember({name: torch.from_numpy(array) for name, array in resume.memory.items()}, torch.empty(0, device=self.device))
         return solver, []
 
+    def _losses(self, plan: Plan, latent_frames: int) -> list[str]:
+        """What the chosen ways have left out or rounded, and what that was measured to cost."""
+        ways, name, weights = self.ways, self.model.spec.name, self.model.sha256
+        said = []
+        if self.step_caches:
+            blocks, skipped = (sum(getattr(c, key) for c in self.step_caches) for key in ("blocks", "skipped"))
+            assert ways.step_cache is not None
+            said.append(savings.of_step_cache(ways.step_cache, skipped / max(blocks, 1), name, weights))
+        if ways.weights is not None:
+            said.append(savings.of_weights(ways.weights, name, weights))
+        if ways.window is not None:
+            grid = latent_frames, plan.canvas_height // self.model.grid, plan.canvas_width // self.model.grid
+            said.append(savings.of_window(ways.window, grid, name, weights))
+        return said
+
     def _guidance(self, plan: Plan) -> sample.Guidance:
         """One strength, or that of the network that works at a level."""
         high, low = plan.shot.guidance, plan.guidance_low
         assert high is not None
-        if low is None or not isinstance(self.model, wan_model.WanModel):
+        if low is None or not isinstance(self.model, WanModel):
             return high
         experts = self.model.experts
         return lambda level: experts.guidance(level, high, low)
@@ -253,7 +281,7 @@ class Engine:
                 new = conditioning.to_frames(signal)[max(-done, 0) :]
                 done += signal.shape[2]
                 if len(new):
-                    out[done - len(new) : done] = _picture(new, plan)
+                    out[done - len(new) : done] = picture(new, plan)
                 tell(max(done, 0))
         return out
 
@@ -272,7 +300,7 @@ class Engine:
         middle = clean_1CFHW.shape[2] // 2
         with torch.inference_mode():
             signal = self.runtime.codec.decode(clean_1CFHW[:, :, middle : middle + 1])
-        return _off_canvas(conditioning.to_frames(signal), plan)[0]
+        return off_canvas(conditioning.to_frames(signal), plan)[0]
 
     def _fit(self, plan: Plan) -> tuple[list[Anchor], list[str]]:
         """The anchors at the size and rate of the clip, and what was cut off them."""
@@ -290,57 +318,14 @@ class Engine:
 
     def _known(self, anchors: list[Anchor], plan: Plan) -> tuple[conditioning.Known, list[str]]:
         """Fitted anchors on the canvas, encoded, and notes."""
-        on_canvas = [replace(a, clip=_on_canvas(fit(a.clip, plan.inner_width, plan.inner_height)[0], plan)) for a in anchors]
+        placed = [replace(a, clip=on_canvas(fit(a.clip, plan.inner_width, plan.inner_height)[0], plan)) for a in anchors]
         size = (plan.canvas_height, plan.canvas_width)
-        known = conditioning.build(on_canvas, self.runtime.codec, plan.frames, *size, self.model.spec.fps)
+        known = conditioning.build(placed, self.runtime.codec, plan.frames, *size, self.model.spec.fps)
         if isinstance(self.runtime, WanRuntime):
-            return self.runtime.begin(known, on_canvas, plan.frames, self.model.spec.fps)
+            return self.runtime.begin(known, placed, plan.frames, self.model.spec.fps)
         return known, []
 
 
-def _picture(frames_TCHW: np.ndarray, plan: Plan) -> np.ndarray:
-    """Decoded frames, cut from the canvas and enlarged to the wanted size."""
-    inner = _off_canvas(frames_TCHW, plan)
-    if not plan.enlarged:
-        return inner
-    return np.stack([fit_frame(f.transpose(1, 2, 0), plan.width, plan.height).transpose(2, 0, 1) for f in inner])
-
-
-def _off_canvas(frames_TCHW: np.ndarray, plan: Plan) -> np.ndarray:
-    top, left = (plan.canvas_height - plan.inner_height) // 2, (plan.canvas_width - plan.inner_width) // 2
-    return np.ascontiguousarray(frames_TCHW[:, :, top : top + plan.inner_height, left : left + plan.inner_width])
-
-
-def _on_canvas(clip: Clip, plan: Plan) -> Clip:
-    """Footage of the inner size in the middle of the canvas; its borders run on to the edges, so that no pixel is resampled."""
-    more_h, more_w = plan.canvas_height - plan.inner_height, plan.canvas_width - plan.inner_width
-    pads = ((0, 0), (0, 0), (more_h // 2, more_h - more_h // 2), (more_w // 2, more_w - more_w // 2))
-    return replace(clip, frames_TCHW=np.pad(clip.frames_TCHW, pads, "edge"))
-
-
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """As bills and the ledger name it."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpu_name()}, {torch.get_num_threads()} threads"
-
-
-def load(name: str = "spark", device: str = "auto", runtime: str = "auto") -> Engine:
-    """An engine for a named model (or a folder) on "auto", "cpu" or "cuda". WeightsError, ShotError."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in ("cpu", "cuda") and not device.startswith("cuda:"):
-        raise ShotError(f"device {device!r} is unknown; use auto, cpu or cuda")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ShotError("no CUDA device answers on this machine; use --device cpu")
-    where, spec = torch.device(device), specs.find(name)
-    if isinstance(spec, wan_specs.WanSpec):
-        return _load_wan(spec, where, runtime)
-    model = models.load(spec, where)
-    return Engine(model, where, choose(runtime, model, where))
-
-
-def _load_wan(spec: wan_specs.WanSpec, device: torch.device, runtime: str) -> Engine:
-    if spec.folder == Path():
-        spec = replace(spec, folder=wan_specs.find(spec.name))
-    short = torch.bfloat16 if device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() else torch.float32
-    model = wan_model.load(spec, device, short)
-    return Engine(model, device, WanRuntime(model, device))

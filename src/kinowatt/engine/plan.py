@@ -44,7 +44,7 @@ class Plan:
 
 def frames_of(seconds: float, fps: float, stride: int = 4) -> int:
     """The nearest number of frames `stride` k + 1 that the codec can hold; of MAX_SECONDS at most, or hardly more."""
-    return max(round(min(seconds, MAX_SECONDS) * fps / stride), 0) * stride + 1
+    return max(round((min(seconds, MAX_SECONDS) * fps - 1) / stride), 0) * stride + 1
 
 
 def fill(shot: Shot, spec: ModelSpec) -> Plan:
@@ -59,7 +59,7 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
     frames = frames_of(seconds, spec.fps, spec.frame_stride)
     inner = _inner(width, height, spec)
     canvas = [math.ceil(side / spec.grid) * spec.grid for side in inner]
-    if spec.needs_image and not any(a.at == START for a in shot.anchors):
+    if spec.needs_image and not any(a.at in (START, 0.0) for a in shot.anchors):
         raise ShotError(f"{spec.name} goes on from an image; give one that the clip starts with, for example --image photo.jpg")
     steps = spec.steps if shot.steps is None else shot.steps
     guidance = spec.guidance if shot.guidance is None else shot.guidance
@@ -114,7 +114,7 @@ def _warnings(plan: Plan, spec: ModelSpec) -> tuple[str, ...]:
         )
     elif areas and not 0.7 * min(areas) <= plan.width * plan.height <= 1.4 * max(areas):
         sizes = ", ".join(f"{w}x{h}" for w, h in spec.trained_sizes)
-        said.append(f"{spec.name} was trained at {sizes}; {plan.width}x{plan.height} is beyond that and will look worse")
+        said.append(f"{spec.name} is made for {sizes}; {plan.width}x{plan.height} is beyond that and may look worse")
     if plan.frames > spec.trained_frames:
         most = spec.trained_frames / spec.fps
         said.append(f"{spec.name} was trained on clips of {most:.1f} s; {plan.frames / spec.fps:.1f} s in one go will drift")

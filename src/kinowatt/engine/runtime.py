@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,11 +9,17 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from kinowatt.engine import openvino
+from kinowatt.engine.compiled import compile_blocks, compile_norms, prefer_cudnn
+from kinowatt.engine.memory import Layout
+from kinowatt.engine.openvino import OpenVinoNetwork
+from kinowatt.engine.wan_runtime import WanRuntime
 from kinowatt.errors import MissingDependency, ShotError
+from kinowatt.models.dit import VideoDiT
 from kinowatt.models.model import Model
 from kinowatt.models.protocols import Codec
 from kinowatt.models.vae import LightDecoder, Memory, MemoryBlock
-from kinowatt.places import cache
+from kinowatt.models.wan_model import WanModel
 
 # Of CPU time at 7.5 W per core, to convert one of spark's networks for one shape, or to read it from the cache folder: upper ends (LOG.md).
 CONVERT_J, READ_J = 40.0, 1.5
@@ -36,6 +39,10 @@ class Runtime(Protocol):
         """Frames in [-1, 1], chunk by chunk."""
         ...
 
+    def stand_in(self, dit: VideoDiT, other: Callable[..., torch.Tensor]) -> None:
+        """Call something else in the place of a network, where the runtime calls networks of torch."""
+        ...
+
     def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
         """Do now what is done once per shape, for latents of this shape and batches of these sizes."""
         ...
@@ -45,18 +52,27 @@ class Runtime(Protocol):
         ...
 
 
+# A VideoDiT or what stands in for it: (x_BCFHW, level_BF, text_BLD or contexts) to velocity.
+Network = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
+
+
 class TorchRuntime:
     """The modules as they are: float32 on a CPU, bfloat16 arithmetic on an accelerator."""
 
-    def __init__(self, model: Model, device: torch.device) -> None:
+    def __init__(self, model: Model, device: torch.device, *, compiled: bool = False) -> None:
         self.codec: Codec = model.codec
         self._model, self._device = model, device
-        self.name = "torch float32" if device.type == "cpu" else "torch bfloat16"
+        self.network: Network = model.dit
+        self.name = ("torch float32" if device.type == "cpu" else "torch bfloat16") + (", compiled" if compiled else "")
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type != "cpu"):
-            return self._model.dit(x_BCFHW, level_BF, text_BLD).float()
+            return self.network(x_BCFHW, level_BF, text_BLD).float()
+
+    def stand_in(self, dit: VideoDiT, other: Callable[..., torch.Tensor]) -> None:
+        """Call something else, with (x, level, text), in the place of the network."""
+        self.network = other
 
     def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
         """Frames in [-1, 1], two latent frames at a time."""
@@ -98,13 +114,8 @@ class OpenVinoRuntime(TorchRuntime):
 
     def __init__(self, model: Model, device: torch.device) -> None:
         super().__init__(model, device)
-        import openvino
-
-        self._core = openvino.Core()
-        self._core.set_property({"CACHE_DIR": str(cache_folder())})
-        bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._precision = "bf16" if bf16 else "f32"
-        self.name = f"openvino {'bfloat16' if bf16 else 'float32'}"
+        self._core, self._precision = openvino.core()
+        self.name = f"openvino {'bfloat16' if self._precision == 'bf16' else 'float32'}"
         self._compiled: dict[tuple[Any, ...], Callable[[list[np.ndarray]], Any]] = {}
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
@@ -160,48 +171,60 @@ class OpenVinoRuntime(TorchRuntime):
         return self._compiled[key]
 
     def _path(self, inputs: tuple[torch.Tensor, ...], kind: str) -> Path:
-        import openvino
-
-        told = f"{openvino.__version__} {self._model.sha256} {kind} {[list(t.shape) for t in inputs]}"
-        return cache_folder() / f"{kind}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.xml"
+        return openvino.path_of(self._model.sha256, kind, inputs)
 
     def _compile(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], kind: str) -> Any:
-        import openvino
-
         path = self._path(inputs, kind)
         if not path.exists():
-            with torch.inference_mode(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of torch's exporter about its own parts
-                graph = openvino.convert_model(torch.export.export(module, inputs))
-            aside = path.with_name(f".{path.stem}.{os.getpid()}.xml")
-            openvino.save_model(graph, aside, compress_to_fp16=False)
-            # Weights first: a graph without them would look whole.
-            aside.with_suffix(".bin").replace(path.with_suffix(".bin"))
-            aside.replace(path)
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": self._precision}
-        return self._core.compile_model(path, "CPU", options)
+            openvino.save(openvino.converted(module, inputs), path)
+        return openvino.ready(self._core, path, self._precision)
 
 
 def _key(inputs: tuple[torch.Tensor, ...], kind: str) -> tuple[Any, ...]:
     return kind, *(tuple(t.shape) for t in inputs)
 
 
-def cache_folder() -> Path:
-    """Where converted networks are kept."""
-    folder = cache() / "openvino"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
 def choose(name: str, model: Model, device: torch.device) -> Runtime:
-    """The runtime of that name; "auto" takes OpenVINO on a CPU where it is installed (measured faster, see LOG.md), else torch."""
-    if name not in ("auto", "torch", "openvino"):
-        raise ShotError(f"runtime {name!r} is unknown; use auto, torch or openvino")
-    if name == "torch" or (name == "auto" and device.type != "cpu"):
-        return TorchRuntime(model, device)
+    """The runtime of that name for spark; "auto" takes OpenVINO on a CPU where it is installed (measured faster, see LOG.md), else torch.
+
+    MissingDependency, ShotError.
+    """
+    if name not in ("auto", "torch", "compile", "openvino"):
+        raise ShotError(f"runtime {name!r} is unknown; use auto, torch, compile or openvino")
+    prefer_cudnn(device)
+    if name in ("torch", "compile") or (name == "auto" and device.type != "cpu"):
+        if name == "compile":
+            compile_blocks(model.dit)
+        return TorchRuntime(model, device, compiled=name == "compile")
     try:
         return OpenVinoRuntime(model, device)
     except ImportError as error:
         if name == "openvino":
             raise MissingDependency("OpenVINO is not installed; pip install 'kinowatt[cpu]', or use --runtime torch") from error
         return TorchRuntime(model, device)
+
+
+def choose_wan(name: str, model: WanModel, device: torch.device, layout: Layout | None = None, *, int8: bool = False) -> WanRuntime:
+    """The runtime of that name for a model of Wan; "auto" is torch, which begins at once. `int8`: of OpenVINO.
+
+    MissingDependency; ShotError where it cannot run there.
+    """
+    prefer_cudnn(device)
+    runtime = WanRuntime(model, device, layout)
+    if name == "compile":
+        if layout is not None and layout.resident is not None:
+            raise ShotError("blocks that are streamed cannot be compiled; use --runtime torch, or give the network more memory")
+        for dit in model.networks:
+            compile_blocks(dit)
+        compile_norms(model.codec)
+        runtime.name += ", compiled"
+    elif name == "openvino":
+        if device.type != "cpu":
+            raise ShotError("OpenVINO runs Wan on a CPU only; use --device cpu, or --runtime torch or compile")
+        for i, dit in enumerate(model.networks):
+            network = OpenVinoNetwork(dit, f"{model.sha256}-{i}", int8=int8)
+            runtime.stand_in(dit, network)
+        runtime.name = f"openvino {'int8' if int8 else 'bfloat16' if network.precision == 'bf16' else 'float32'}"
+    elif name not in ("auto", "torch"):
+        raise ShotError(f"runtime {name!r} is unknown; use auto, torch, compile or openvino")
+    return runtime

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +76,7 @@ class VideoDiT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.proj_out = nn.Linear(width, config.out_channels * config.patch[0] * config.patch[1] * config.patch[2])
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)
+        self.spread: Spread | None = None
         self._places: dict[tuple[int, int, int], Places] = {}
         self._start_small()
 
@@ -122,7 +124,8 @@ class VideoDiT(nn.Module):
         time_BFD, modulation_BF6D = self.condition_embedder(level_BF[:, :: self.config.patch[0]])
         if isinstance(text_BLD, torch.Tensor):
             text_BLD = self.condition_embedder.text_embedder(text_BLD.to(self.proj_out.weight.dtype))
-        return Flow(x.flatten(2).transpose(1, 2), time_BFD, modulation_BF6D, text_BLD, self.places(size, x.device))
+        flow = Flow(x.flatten(2).transpose(1, 2), time_BFD, modulation_BF6D, text_BLD, self.places(size, x.device))
+        return flow if self.spread is None else self.spread.part(flow)
 
     def block(self, i: int, x_BLD: torch.Tensor, flow: Flow) -> torch.Tensor:
         """Tokens through block i; same shape."""
@@ -131,6 +134,7 @@ class VideoDiT(nn.Module):
 
     def leave(self, x_BLD: torch.Tensor, flow: Flow) -> torch.Tensor:
         """Tokens to the velocity of latents (B, C, F, H, W)."""
+        x_BLD = x_BLD if self.spread is None else self.spread.whole(x_BLD, flow)
         shift, scale = (self.scale_shift_table[:, None].float() + flow.time_BFD[:, :, None].float()).unbind(2)
         x = modulate(_norm(x_BLD, self.config.eps), shift, scale).to(x_BLD.dtype)
         f, h, w = flow.places.size
@@ -147,6 +151,18 @@ class Flow:
     modulation_BF6D: torch.Tensor
     text: torch.Tensor | Sequence[Context]
     places: Places
+
+
+class Spread(Protocol):
+    """The tokens of a pass divided among processes, between `VideoDiT.enter` and `leave` (see engine/parallel.py)."""
+
+    def part(self, flow: Flow) -> Flow:
+        """The flow with some tokens of every latent frame, and their places."""
+        ...
+
+    def whole(self, x_BLD: torch.Tensor, flow: Flow) -> torch.Tensor:
+        """All tokens again."""
+        ...
 
 
 class Embedders(nn.Module):

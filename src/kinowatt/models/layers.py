@@ -49,10 +49,15 @@ def rotary_table(head_dim: int, frames: int, height: int, width: int) -> tuple[t
 
 
 def rotate(x_BLHD: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor) -> torch.Tensor:
-    """Turn interleaved pairs of each head (B, L, heads, head_dim) by their position's angles."""
-    cos, sin = cos_LD[None, :, None, :], sin_LD[None, :, None, :]
-    even, odd = x_BLHD.float().unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2).to(x_BLHD.dtype)
+    """Turn interleaved pairs of each head (B, L, heads, head_dim) by their position's angles.
+
+    The quarter turn (a, b) -> (-b, a) of all pairs is a matrix of zeros and ones: exact in every type, and far faster than taking
+    the pairs apart (LOG.md).
+    """
+    cos, sin = (table.repeat_interleave(2, -1)[None, :, None, :] for table in (cos_LD, sin_LD))
+    one = torch.eye(x_BLHD.shape[-1], dtype=x_BLHD.dtype, device=x_BLHD.device)
+    turned = x_BLHD @ torch.stack([-one[:, 1::2], one[:, ::2]], -1).flatten(1)
+    return (x_BLHD.float() * cos + turned.float() * sin).to(x_BLHD.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +184,15 @@ class FeedForward(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape."""
-        return self.net[2](F.gelu(self.net[0].proj(x), approximate=self.approximate))  # type: ignore[operator]
+        return self.net[2](gelu(self.net[0].proj(x), self.approximate))  # type: ignore[operator]
+
+
+def gelu(x: torch.Tensor, approximate: str) -> torch.Tensor:
+    """GELU. Where inductor writes the code, the tanh form is written as x * sigmoid(2 u), which is the same and cheaper than its tanh."""
+    if approximate != "tanh" or not torch.compiler.is_dynamo_compiling():
+        return F.gelu(x, approximate=approximate)
+    wide = x.float()
+    return (wide * torch.sigmoid(2.0 * (2.0 / math.pi) ** 0.5 * (wide + 0.044715 * wide * wide * wide))).to(x.dtype)
 
 
 class TwoLayer(nn.Module):

@@ -27,6 +27,11 @@ class Model:
     sha256: str  # of all weight files, in the order of their names
 
     @property
+    def networks(self) -> tuple[VideoDiT, ...]:
+        """All that denoise."""
+        return (self.dit,)
+
+    @property
     def grid(self) -> int:
         """Pixels per side of a token."""
         return self.codec.stride[1] * self.dit.config.patch[1]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kinowatt.errors import WeightsError
-from kinowatt.models import wan_specs
+from kinowatt.models import foreign, wan_specs
 from kinowatt.models.spec import ModelSpec as ModelSpec
 from kinowatt.models.wan_specs import WAN
 
@@ -53,8 +53,13 @@ def find(name: str) -> ModelSpec:
         own = replace(SPARK, name=folder.name or name, folder=folder, sha256={}, licence="your own", trained_on="unknown to kinowatt")
         return replace(own, weakness="")  # what is said of spark's weights is not said of theirs
     if (folder / "model_index.json").is_file():
-        return wan_specs.of_folder(folder)
+        return wan_specs.of_folder(folder) if foreign.pipeline_of(folder) in wan_specs.PIPELINES else foreign.read(folder)
     raise WeightsError(
         f"no model named {name!r}; known are {', '.join(MODELS)}, or name a folder that holds codec.safetensors and denoiser.safetensors, "
         "or one in diffusers' layout with model_index.json"
     )
+
+
+def here() -> dict[str, ModelSpec]:
+    """The known models whose files are on this machine."""
+    return {name: spec for name, spec in MODELS.items() if name not in WAN or wan_specs.is_here(name)}

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from kinowatt.errors import MissingDependency, WeightsError
+from kinowatt.models import weights
 
+WEIGHTS = "model.safetensors"
 LENGTH = 512  # rows that Wan's network was trained to attend to, whatever the prompt
 REMEMBERED = 8  # prompts; most takes share their negative one
 NEEDED = "Wan's text encoder needs transformers, sentencepiece and ftfy; pip install 'kinowatt[wan]'"
@@ -53,25 +55,28 @@ class UMT5:
     def from_folder(cls, path: Path, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu") -> UMT5:
         """Of text_encoder/ and tokenizer/ in a diffusers folder of Wan. WeightsError if they cannot be read; MissingDependency."""
         try:
-            from transformers import AutoTokenizer, UMT5EncoderModel
+            from transformers import AutoTokenizer, UMT5Config, UMT5EncoderModel
         except ImportError as error:
             raise MissingDependency(NEEDED) from error
         for name in ("text_encoder/config.json", "tokenizer"):
             if not (path / name).exists():
                 raise WeightsError(f"{path} lacks {name}; download the folder again")
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
-            read: Any = UMT5EncoderModel.from_pretrained
-            encoder, info = read(path / "text_encoder", dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True)
+            with weights.read_elsewhere(f"the text encoder in {path}"):
+                tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
+                with torch.device("meta"):
+                    shell = UMT5EncoderModel(UMT5Config.from_pretrained(path / "text_encoder", local_files_only=True))
+                expected = {name: tuple(tensor.shape) for name, tensor in shell.state_dict().items()}
+                # Not whole: its embedding has two names, of which one will do; what else is missing is told by the reading.
+                files = weights.checked(path / "text_encoder", WEIGHTS, expected, whole=False)
+                read: Any = UMT5EncoderModel.from_pretrained
+                options = {"dtype": dtype, "local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+                encoder, info = read(path / "text_encoder", **options)
         except ImportError as error:  # raised when it is used, not when it is imported
             raise MissingDependency(NEEDED) from error
-        except Exception as error:  # transformers has no error of its own: KeyError, OSError, RuntimeError, SafetensorError and more
-            if isinstance(error, torch.OutOfMemoryError | MemoryError):
-                raise
-            said = (str(error) or type(error).__name__).splitlines()[0]
-            raise WeightsError(f"the text encoder in {path} cannot be read ({said}); download it again") from error
         if absent := sorted(info["missing_keys"]):
-            raise WeightsError(f"the text encoder in {path} lacks {len(absent)} tensors, first {absent[0]}; download it again")
+            where = files[0] if len(files) == 1 else path / "text_encoder"
+            raise WeightsError(f"{where} lacks {len(absent)} tensors, first {absent[0]}; download the folder again")
         return cls(tokenizer, encoder.eval().requires_grad_(False).to(device))
 
     @property

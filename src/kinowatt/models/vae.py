@@ -150,16 +150,18 @@ class CausalConv3d(nn.Conv3d):
 
 
 class ChannelNorm(nn.Module):
-    """Root mean square norm over channels (dim 1) with a gain, as Wan's."""
+    """Root mean square norm over channels (dim 1) with a gain, as Wan's; with `silu`, that follows, so that both are compiled as one."""
 
-    def __init__(self, channels: int, dims: int) -> None:
+    def __init__(self, channels: int, dims: int, silu: bool = False) -> None:
         super().__init__()
-        self.scale = channels**0.5
+        self.scale, self.silu = channels**0.5, silu
         self.gamma = nn.Parameter(torch.ones(channels, *[1] * dims))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shape."""
-        return F.normalize(x, dim=1) * (self.scale * self.gamma)
+        # As F.normalize does, but one division per position, not per channel.
+        x = x * torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(1e-12).reciprocal() * (self.scale * self.gamma)
+        return F.silu(x) if self.silu else x
 
 
 class ResidualBlock(nn.Module):
@@ -167,15 +169,15 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = ChannelNorm(in_channels, 3), CausalConv3d(in_channels, out_channels, 3)
-        self.norm2, self.conv2 = ChannelNorm(out_channels, 3), CausalConv3d(out_channels, out_channels, 3)
+        self.norm1, self.conv1 = ChannelNorm(in_channels, 3, silu=True), CausalConv3d(in_channels, out_channels, 3)
+        self.norm2, self.conv2 = ChannelNorm(out_channels, 3, silu=True), CausalConv3d(out_channels, out_channels, 3)
         self.conv_shortcut = CausalConv3d(in_channels, out_channels, 1) if in_channels != out_channels else None
 
     def forward(self, x: torch.Tensor, memory: Memory | None) -> torch.Tensor:
         """(B, C, T, H, W) to (B, C', T, H, W)."""
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        x = self.conv1(F.silu(self.norm1(x)), memory)
-        return self.conv2(F.silu(self.norm2(x)), memory) + shortcut
+        x = self.conv1(self.norm1(x), memory)
+        return self.conv2(self.norm2(x), memory) + shortcut
 
 
 class Downsample(nn.Module):
@@ -282,7 +284,7 @@ class Encoder(nn.Module):
                 blocks += [Downsample(b, temporal)] if down else []
         self.down_blocks = nn.ModuleList(blocks)
         self.mid_block = MidBlock(widths[-1])
-        self.norm_out = ChannelNorm(widths[-1], 3)
+        self.norm_out = ChannelNorm(widths[-1], 3, silu=True)
         self.conv_out = CausalConv3d(widths[-1], out_channels, 3)
 
     def forward(self, x: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
@@ -290,7 +292,7 @@ class Encoder(nn.Module):
         x = self.conv_in(x, memory)
         for block in self.down_blocks:
             x = block(x, memory)
-        return self.conv_out(F.silu(self.norm_out(self.mid_block(x, memory))), memory)
+        return self.conv_out(self.norm_out(self.mid_block(x, memory)), memory)
 
 
 class MemoryBlock(nn.Module):

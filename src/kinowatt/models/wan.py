@@ -7,14 +7,13 @@ WanPipeline and WanImageToVideoPipeline of diffusers 0.42. Legend: protocols.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from kinowatt.errors import MissingDependency, OutputError, WeightsError
@@ -22,11 +21,12 @@ from kinowatt.models import weights
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.models.layers import Context
 from kinowatt.models.protocols import Codec
-from kinowatt.models.wan_specs import PIPELINES
+from kinowatt.models.wan_specs import PIPELINES, read_json
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 UNUSED = ("norm_added_q.weight",)  # in some folders of Wan 2.1 I2V; no network ever used it
 LAYOUT = "name a folder of Wan 2.1 or 2.2 in diffusers' layout"
+MOST_LAYERS = 1000  # Wan has 30 or 40; a config that asks for millions would keep us busy for hours
 _LEAST = 1e-3  # the lowest noise level that Wan was trained on: one of 1,000 steps
 
 
@@ -57,7 +57,7 @@ def read_folder(path: Path) -> WanFolder:
     """Of a folder with model_index.json. WeightsError if it is not there, not readable, or another model's."""
     if not (path / "model_index.json").is_file():
         raise WeightsError(f"no Wan model at {path}: it has no model_index.json; {LAYOUT}")
-    index = _json(path / "model_index.json")
+    index = read_json(path / "model_index.json")
     if index.get("_class_name") not in PIPELINES:
         raise WeightsError(f"{path} holds a {index.get('_class_name')}, which kinowatt cannot run; it runs {' and '.join(PIPELINES)}")
     boundary = index.get("boundary_ratio")
@@ -77,7 +77,7 @@ def read_folder(path: Path) -> WanFolder:
 
 def _shift(path: Path) -> float:
     """Of the flow's noise levels, from a scheduler's config."""
-    values = _json(path)
+    values = read_json(path)
     kind, shift = values.get("_class_name"), values.get("flow_shift", values.get("shift"))
     flow = kind == "FlowMatchEulerDiscreteScheduler" or values.get("prediction_type") == "flow_prediction"
     if not flow or not isinstance(shift, int | float) or shift <= 0 or values.get("use_dynamic_shifting"):
@@ -88,7 +88,7 @@ def _shift(path: Path) -> float:
 def dit_config(folder: Path) -> DiTConfig:
     """Of the config.json of a transformer, beside its weights. WeightsError if it is missing or another network's."""
     path = folder / "config.json"
-    values = _json(path)
+    values = read_json(path)
     try:
         config = DiTConfig(
             heads=int(values["num_attention_heads"]),
@@ -104,6 +104,8 @@ def dit_config(folder: Path) -> DiTConfig:
             image_dim=values.get("image_dim"),
             image_tokens=values.get("pos_embed_seq_len"),
         )
+        if not 0 < config.layers <= MOST_LAYERS:
+            raise ValueError(f"num_layers is {config.layers}")
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} describes no Wan transformer ({error!r}); download the folder again") from error
     asked: dict[str, Any] = {"_class_name": "WanTransformer3DModel", "cross_attn_norm": True, "qk_norm": "rms_norm_across_heads"}
@@ -149,16 +151,6 @@ def dit_json(config: DiTConfig) -> dict[str, Any]:
         "rope_max_seq_len": 1024,
         "pos_embed_seq_len": config.image_tokens,
     }
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path} is missing; download the folder again") from error
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise WeightsError(f"{path} is not readable JSON ({said}); download it again") from error
 
 
 def shards(folder: Path) -> list[Path]:
@@ -260,7 +252,7 @@ class Experts(nn.Module):
 
     def is_high(self, level: float) -> bool:
         """Whether the first expert works at a noise level."""
-        return self.boundary is None or level >= self.boundary
+        return self.boundary is None or level >= self.boundary - 1e-6  # a level of float32 may be a little under what it stands for
 
     def guidance(self, level: float, high: float, low: float | None) -> float:
         """The guidance of the expert that works at a noise level; without one of its own, `low` has that of `high`."""
@@ -280,10 +272,17 @@ class WanDenoiser:
     """The experts as a `Denoiser` for one take: what belongs to its prompt and its images is computed once and kept.
 
     `channels_BCFHW`: see `image_channels`; `image_BLD`: see `image_features`; both for one clip or for each of a batch.
+    `stand_ins`: what is called with (x, level, contexts) in the place of a network, where it is not called itself.
     """
 
-    def __init__(self, experts: Experts, channels_BCFHW: torch.Tensor | None = None, image_BLD: torch.Tensor | None = None) -> None:
-        self.experts, self._channels, self._image = experts, channels_BCFHW, image_BLD
+    def __init__(
+        self,
+        experts: Experts,
+        channels_BCFHW: torch.Tensor | None = None,
+        image_BLD: torch.Tensor | None = None,
+        stand_ins: Mapping[VideoDiT, Callable[..., torch.Tensor]] | None = None,
+    ) -> None:
+        self.experts, self._channels, self._image, self._stand_ins = experts, channels_BCFHW, image_BLD, stand_ins or {}
         self._kept: list[tuple[VideoDiT, torch.Tensor, list[Context]]] = []
 
     def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
@@ -294,7 +293,7 @@ class WanDenoiser:
             contexts = self._contexts(network, text_BLD)
             if self._channels is not None:
                 x_BCFHW = torch.cat([x_BCFHW, _repeated(self._channels, len(x_BCFHW)).to(x_BCFHW)], 1)
-            return network(x_BCFHW, level_BF, contexts).float()
+            return self._stand_ins.get(network, network)(x_BCFHW, level_BF, contexts).float()
 
     def _contexts(self, network: VideoDiT, text_BLD: torch.Tensor) -> list[Context]:
         for known, text, contexts in self._kept:
@@ -337,12 +336,21 @@ def image_features(folder: Path, images: Sequence[Any], dtype: torch.dtype = tor
         from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
     except ImportError as error:
         raise MissingDependency("Wan 2.1 image-to-video needs transformers 5; pip install 'kinowatt[wan]'") from error
-    try:
+    if not (folder / "image_encoder").is_dir():
+        raise WeightsError(f"{folder} has no image encoder: image_encoder/ is missing; download the folder again")
+    with weights.read_elsewhere(f"the image encoder in {folder}"):
+        for name in ("image_encoder/config.json", "image_processor/preprocessor_config.json"):
+            read_json(folder / name)
+        for path in weights.shards(folder / "image_encoder", "model.safetensors"):
+            weights.headers(path)  # what is wrong is said better here than by the other library
         processor = CLIPImageProcessorPil.from_pretrained(folder / "image_processor", local_files_only=True)
-        encoder = CLIPVisionModel.from_pretrained(folder / "image_encoder", dtype=dtype, local_files_only=True).eval()
-        encoder.to(torch.device(device))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"the image encoder in {folder} cannot be read ({str(error).splitlines()[0]}); download it again") from error
+        read: Any = CLIPVisionModel.from_pretrained
+        options = {"local_files_only": True, "use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+        encoder, info = read(folder / "image_encoder", dtype=dtype, **options)
+        encoder.eval().to(torch.device(device))
+    if lacking := sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}):
+        said = f"{lacking[0]} is missing or has another shape"
+        raise WeightsError(f"{folder / 'image_encoder'} holds another image encoder than its config.json says: {said}; download it again")
     with torch.inference_mode():
         pixels = processor(images=list(images), return_tensors="pt")["pixel_values"].to(device, dtype)
         return encoder(pixel_values=pixels, output_hidden_states=True).hidden_states[-2].flatten(0, 1)[None]

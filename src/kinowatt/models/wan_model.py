@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from kinowatt.models import weights
+from kinowatt.models.dit import VideoDiT
 from kinowatt.models.umt5 import LENGTH, UMT5
 from kinowatt.models.wan import Experts, WanFolder, read_folder
 from kinowatt.models.wan_specs import WanSpec
@@ -46,6 +48,11 @@ class WanModel:
     sha256: str  # of all weight files and their names
 
     @property
+    def networks(self) -> tuple[VideoDiT, ...]:
+        """All that denoise: for high noise levels first."""
+        return tuple(dit for dit in (self.experts.high, self.experts.low) if dit is not None)
+
+    @property
     def shift(self) -> float:
         """Of the noise levels."""
         return self.spec.shift
@@ -61,17 +68,25 @@ class WanModel:
         return LENGTH, self.folder.dit.text_dim
 
 
-def load(spec: WanSpec, device: torch.device, dtype: torch.dtype, text_device: torch.device | None = None, *, swap: bool = False) -> WanModel:
+class Devices(NamedTuple):
+    """Where the parts of a model are put."""
+
+    networks: torch.device
+    codec: torch.device
+    text: torch.device
+
+
+def load(spec: WanSpec, dtype: torch.dtype, devices: Devices, *, swap: bool = False) -> WanModel:
     """Read and check the files of spec.folder. WeightsError if one is missing, damaged or does not fit; MissingDependency.
 
-    The text encoder works on `text_device` (default: `device`); with `swap`, one of two experts waits in the CPU's memory.
+    With `swap`, one of two networks waits in the CPU's memory.
     """
     folder = read_folder(spec.folder)
     codec = WanCodec.from_folder(folder.path, dtype)
     found = {f"vae/{path.name}": weights.sha256(path) for path in (folder.path / "vae").glob("*.safetensors")}
-    experts, more = Experts.from_folder(folder, dtype, device, swap=swap)
-    text = Sentences(folder.path, folder.dit.text_dim, dtype, text_device or device)
-    return WanModel(spec, folder, codec.to(device), experts, text, _digest(found | more))
+    experts, more = Experts.from_folder(folder, dtype, devices.networks, swap=swap)
+    text = Sentences(folder.path, folder.dit.text_dim, dtype, devices.text)
+    return WanModel(spec, folder, codec.to(devices.codec), experts, text, _digest(found | more))
 
 
 def _digest(found: Mapping[str, str]) -> str:

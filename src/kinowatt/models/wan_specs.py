@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kinowatt.errors import MissingDependency, WeightsError
+from kinowatt.models import hub
 from kinowatt.models.spec import ModelSpec
 
 PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
@@ -85,7 +86,7 @@ WAN = {
 
 def of_folder(folder: Path) -> WanSpec:
     """Of a folder in diffusers' layout: the known model that it holds, or one of its kind with the folder's name. WeightsError."""
-    index, network, codec = (_json(folder / name) for name in ("model_index.json", "transformer/config.json", "vae/config.json"))
+    index, network, codec = (read_json(folder / name) for name in ("model_index.json", "transformer/config.json", "vae/config.json"))
     if index.get("_class_name") not in PIPELINES:
         raise WeightsError(f"{folder} holds a {index.get('_class_name')}, which is no Wan model; {' and '.join(PIPELINES)} are")
     try:
@@ -93,7 +94,7 @@ def of_folder(folder: Path) -> WanSpec:
         image = size[2] != int(network.get("out_channels") or size[2])
         experts, per_frame = (index.get("transformer_2") or [None])[0] is not None, bool(index.get("expand_timesteps"))
         side = 2 ** (len(codec["dim_mult"]) - 1) * int(codec.get("patch_size") or 1) * int(network["patch_size"][1])
-        scheduler = _json(folder / "scheduler" / "scheduler_config.json")
+        scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
         shift = float(scheduler.get("flow_shift") or scheduler.get("shift") or 1.0)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise WeightsError(f"the configs in {folder} describe no Wan model ({error!r}); download the folder again") from error
@@ -120,26 +121,35 @@ _SIZES = {
 }
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a file. WeightsError if there is none."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise WeightsError(f"{path} is missing; download the folder again") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path} is not readable JSON ({error}); download it again") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise WeightsError(f"{path} is not readable JSON ({said}); download it again") from error
 
 
-def find(name: str) -> Path:
-    """The folder of a known name, where it has been downloaded to, or `name` itself. Nothing is downloaded. WeightsError."""
+def find(name: str, download: bool = False, progress: hub.Progress | None = None) -> Path:
+    """The folder of a known name, where it has been downloaded to, or `name` itself; with `download`, it is fetched if it is not here.
+
+    WeightsError; OutputError and more as `hub.fetch`.
+    """
     if name not in WAN:
         return Path(name)
+    repository = WAN[name].repository
+    if (folder := hub.local(repository)) is not None:
+        return folder
+    if download:
+        return hub.fetch(repository, progress)
+    raise WeightsError(f"{name} is not on this machine; download it with: hf download {repository}")
+
+
+def is_here(name: str) -> bool:
+    """Whether a known model has been downloaded, whole."""
     try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise MissingDependency(
-            f"to find {name} here, huggingface_hub is needed; pip install 'kinowatt[wan]', or name its folder"
-        ) from error
-    try:
-        return Path(snapshot_download(WAN[name].repository, local_files_only=True))
-    except OSError as error:
-        raise WeightsError(f"{name} is not on this machine; download it with: hf download {WAN[name].repository}") from error
+        return hub.local(WAN[name].repository) is not None
+    except MissingDependency:
+        return False

@@ -172,7 +172,7 @@ def read_config(folder: Path) -> WanCodecConfig:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return WanCodecConfig.from_json(dict(values))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path} describes no Wan codec ({error}); name a diffusers folder of Wan 2.1 or 2.2") from error
 
 
@@ -273,7 +273,7 @@ class WanDecoder(nn.Module):
             block(a if config.is_residual or i == 0 else a // 2, b, config.num_res_blocks + 1, temporal[i], up=i < len(mult) - 1)
             for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
-        self.norm_out = ChannelNorm(widths[-1], 3)
+        self.norm_out = ChannelNorm(widths[-1], 3, silu=True)
         self.conv_out = CausalConv3d(widths[-1], config.out_channels, 3)
 
     def forward(self, x: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
@@ -281,4 +281,4 @@ class WanDecoder(nn.Module):
         x = self.mid_block(self.conv_in(x, memory), memory)
         for block in self.up_blocks:
             x = block(x, memory)
-        return self.conv_out(F.silu(self.norm_out(x)), memory)
+        return self.conv_out(self.norm_out(x), memory)

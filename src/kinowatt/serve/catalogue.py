@@ -7,7 +7,7 @@ from typing import Any
 
 from kinowatt.errors import InputError
 from kinowatt.language import LENSES_MM, LEXICON
-from kinowatt.models.specs import MODELS, ModelSpec, find
+from kinowatt.models.specs import ModelSpec, find, here
 
 SORA = "sora"  # programs that were written for it name it, sora-2-pro for example; they mean our default
 
@@ -22,9 +22,9 @@ class Catalogue:
 
     @staticmethod
     def of(model: str) -> Catalogue:
-        """The known models, and `model` (a name or a folder) as the default. WeightsError if there is no such model."""
-        chosen = find(model)
-        return Catalogue(chosen.name, {**MODELS, chosen.name: chosen}, {**{name: name for name in MODELS}, chosen.name: model})
+        """The known models whose files are on this machine, and `model` (a name or a folder) as the default. WeightsError."""
+        chosen, found = find(model), here()
+        return Catalogue(chosen.name, {**found, chosen.name: chosen}, {**{name: name for name in found}, chosen.name: model})
 
     def pick(self, name: str | None) -> tuple[str, ModelSpec]:
         """The model that a client means. InputError if it is not served."""

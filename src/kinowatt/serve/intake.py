@@ -224,7 +224,7 @@ class Intake:
         place, past = cost.guess(), self._past(order.model)
 
         def predict(plan: Plan) -> Prediction | None:
-            return cost.predicted(cost.work(plan, anatomy), anatomy, place, past)
+            return None if anatomy is None else cost.predicted(cost.work(plan, anatomy), anatomy, place, past)
 
         grid = current()
         budget_J = plan.shot.budget.joules(grid.gCO2e_per_kWh, pue())

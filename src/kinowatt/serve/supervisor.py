@@ -123,6 +123,7 @@ def recover_dead(database: Database) -> int:
 
 
 def worker_command(**settings: object) -> list[str]:
-    """How a worker process is started, with `worker.Settings` as options; None leaves one out."""
-    given = [[f"--{name.replace('_', '-')}", str(value)] for name, value in settings.items() if value is not None]
+    """How a worker process is started, with `worker.Settings` as options; None leaves one out, a list repeats it."""
+    rows = [(name, row) for name, value in settings.items() for row in (value if isinstance(value, list) else [value])]
+    given = [[f"--{name.replace('_', '-')}", str(value)] for name, value in rows if value is not None]
     return [sys.executable, "-m", "kinowatt.serve.worker", *(word for pair in given for word in pair)]

@@ -28,9 +28,11 @@ from kinowatt.energy.ledger import Ledger, Run
 from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Work
 from kinowatt.engine import cost
-from kinowatt.engine import engine as engines
+from kinowatt.engine import load as engines
 from kinowatt.engine.bridge import Bridge, bridge
-from kinowatt.engine.engine import Engine, Progress, State, Take
+from kinowatt.engine.engine import Progress, State, Take
+from kinowatt.engine.load import AnyEngine
+from kinowatt.engine.ways import Ways
 from kinowatt.errors import DeviceError, KinowattError
 from kinowatt.media.provenance import write_labelled
 from kinowatt.models import weights
@@ -66,13 +68,21 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker needs to know. `parent` is a process without which it ends."""
+    """What a worker needs to know. `parent` is a process without which it ends.
+
+    `vram` to `lora`: the ways (see engine/ways.py) in which the default model is run; others are run as they are.
+    """
 
     database: str
     data: Path
     model: str = "spark"
     device: str = "auto"
     runtime: str = "auto"
+    vram: str | None = None
+    weights: str | None = None
+    step_cache: float | None = None
+    window: str | None = None
+    lora: list[str] | None = None
     keep_s: float | None = None
     name: str = ""
     parent: int | None = None
@@ -89,7 +99,7 @@ class Worker:
         name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self.claims = Claims(self.database, name, settings.keep_s)
         self.stop = threading.Event()
-        self._engine: tuple[str, Engine] | None = None
+        self._engine: tuple[str, AnyEngine] | None = None
 
     def run(self) -> None:
         """Make jobs until stopped."""
@@ -102,13 +112,15 @@ class Worker:
                 continue
             Job(self, claim).run()
 
-    def _load(self, model: str) -> Engine:
+    def _load(self, model: str) -> AnyEngine:
         if self._engine is None or self._engine[0] != model:
             self._engine = None  # the old one's memory first
-            self._engine = model, engines.load(self.catalogue.where[model], self.settings.device, self.settings.runtime)
+            s = self.settings
+            chosen = (s.vram, s.weights, s.step_cache, s.window, s.lora) if model == self.catalogue.default else ()
+            self._engine = model, engines.load(self.catalogue.where[model], s.device, Ways.of(s.runtime, *chosen), tell=log.info)
         return self._engine[1]
 
-    def engine(self, model: str) -> Engine:
+    def engine(self, model: str) -> AnyEngine:
         """The engine of a model; the last one used is kept. KinowattError if it cannot be loaded."""
         if model not in self.catalogue.where:
             raise KinowattError(f"the model {model!r} is no longer served here")
@@ -213,7 +225,7 @@ class Job:
                 facts = {"weights_sha256": take.weights_sha256, "runtime": take.runtime, "warnings": self._warnings(take)}
                 new = plan.new_frames(take.clip) if plan else None
                 write_labelled(output / VIDEO, parts, take.shot, lambda: self._bill(meter.so_far()).to_json(), facts, new)
-        work = cost.work(engine.plan(take.shot), engine.anatomy)
+        work = None if engine.anatomy is None else cost.work(engine.plan(take.shot), engine.anatomy)
         self._remember(engine, take, clip, meter.bill, work)
         self._finish(take, clip, self._bill(meter.bill), output, work)
 
@@ -227,7 +239,7 @@ class Job:
         left_gCO2e = None if grams is None else max(grams - (spent.carbon_gCO2e or 0.0), grams / 100)
         return replace(shot, model=self.order.model, budget=Budget(left_Wh, left_gCO2e))
 
-    def _remember(self, engine: Engine, take: Take, clip: Clip, bill: EnergyBill, work: Work) -> None:
+    def _remember(self, engine: AnyEngine, take: Take, clip: Clip, bill: EnergyBill, work: Work | None) -> None:
         """Put this attempt into the machine's ledger, which predictions learn from; a ledger that fails costs no video."""
         run = Run(
             "serve",
@@ -248,7 +260,7 @@ class Job:
         except (KinowattError, OSError) as error:
             log.warning("not in the ledger", extra={"job": self.claim.id, "error": str(error)[:200]})
 
-    def _shot(self, engine: Engine, anchors: list[Clip], sources: list[Clip]) -> tuple[Shot, Bridge | None]:
+    def _shot(self, engine: AnyEngine, anchors: list[Clip], sources: list[Clip]) -> tuple[Shot, Bridge | None]:
         """The shot, and where it leans on given clips how both are joined."""
         way = next((w for w in BRIDGES if w == self.order.mode), None)
         if way is None:
@@ -267,7 +279,7 @@ class Job:
         """With what earlier attempts have used: a job's bill is what it cost, not what it would have."""
         return now if self.before is None else self.before + now
 
-    def _state(self, engine: Engine) -> State | None:
+    def _state(self, engine: AnyEngine) -> State | None:
         """Where the last attempt stopped. A damaged state, or one of other weights, is no state."""
         path = self.folder / "state.safetensors"
         if not path.exists():
@@ -314,10 +326,10 @@ class Job:
             raise Stopped(asked)
         self.control = asked  # a pause waits for the next step, which is saved
 
-    def _finish(self, take: Take, clip: Clip, bill: EnergyBill, output: Path, work: Work) -> None:
+    def _finish(self, take: Take, clip: Clip, bill: EnergyBill, output: Path, work: Work | None) -> None:
         facts = {
             **(self.claim.video.facts or {}),
-            **({"work": asdict(work)} if self.before is None else {}),  # a bill of several attempts teaches nothing
+            **({"work": asdict(work)} if self.before is None and work is not None else {}),  # a bill of several attempts teaches nothing
             "model": self.order.model,
             "weights_sha256": take.weights_sha256,
             "runtime": take.runtime,
@@ -341,6 +353,10 @@ def main() -> None:
     parser.add_argument("--model", default="spark")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--runtime", default="auto")
+    for name in ("--vram", "--weights", "--window"):
+        parser.add_argument(name)
+    parser.add_argument("--step-cache", type=float)
+    parser.add_argument("--lora", action="append")
     parser.add_argument("--keep-s", type=float)
     parser.add_argument("--name", default="")
     parser.add_argument("--parent", type=int)

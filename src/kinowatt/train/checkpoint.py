@@ -23,19 +23,29 @@ class State:
     progress: dict[str, Any] = field(default_factory=lambda: {"step": 0, "clips": 0, "seconds": 0.0, "bills": []})
 
 
-def save(path: Path, state: State) -> None:
-    """Write the whole state to one safetensors file."""
+def tensors_of(state: State) -> dict[str, torch.Tensor]:
+    """All tensors of a state, by the names that they have in a checkpoint."""
     tensors = {f"model.{k}": v for k, v in state.module.state_dict().items()}
     tensors |= {f"ema.{k}": v for k, v in state.ema.items()}
     for i, slots in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in slots.items()}
-    weights.save(path, tensors, {"progress": state.progress})
+    return tensors
+
+
+def save(path: Path, state: State) -> None:
+    """Write the whole state to one safetensors file."""
+    weights.save(path, tensors_of(state), {"progress": state.progress})
 
 
 def restore(path: Path, state: State) -> None:
     """Fill `state` from a checkpoint; WeightsError if it is damaged or of another shape."""
     tensors, config = weights.load(path)
-    state.progress = config["progress"]
+    fill(state, tensors, config["progress"], path)
+
+
+def fill(state: State, tensors: dict[str, torch.Tensor], progress: dict[str, Any], path: Path) -> None:
+    """Give a state the tensors and the progress that were read from `path`."""
+    state.progress = progress
     try:
         state.module.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:

@@ -18,7 +18,9 @@ from torch import nn
 
 from kinowatt.energy.bill import EnergyBill
 from kinowatt.energy.meter import Meter
-from kinowatt.train import checkpoint
+from kinowatt.energy.processes import joint
+from kinowatt.engine.parallel import World
+from kinowatt.train import checkpoint, shard
 
 CHECKPOINT_S = 60.0
 WARM_UP_STEPS = 100
@@ -42,41 +44,68 @@ class Task(Protocol):
         ...
 
     def export(self, folder: Path, receipt: dict[str, Any]) -> None:
-        """Write the module's present weights as a model file."""
+        """Write the module's present weights as a model file; called in every process, written by one."""
         ...
 
 
-def train(task: Task, *, minutes: float, folder: Path, resume: bool, device: torch.device, receipts: Path, meter: Meter) -> dict[str, Any]:
-    """Train for `minutes` of wall clock, examine, export EMA weights to `folder`, and write a receipt. Returns the receipt."""
-    module = task.module.to(device).train()
-    optimizer = torch.optim.AdamW(_groups(module), lr=task.lr, betas=(0.9, 0.95), fused=device.type == "cuda")
-    state = checkpoint.State(module, {k: v.detach().clone().float() for k, v in module.named_parameters()}, optimizer)
-    path = folder / f"{task.name}.checkpoint.safetensors"
-    if resume and path.exists():
-        checkpoint.restore(path, state)
+def train(
+    task: Task,
+    *,
+    minutes: float,
+    folder: Path,
+    resume: bool,
+    device: torch.device,
+    receipts: Path,
+    meter: Meter,
+    world: World | None = None,
+) -> dict[str, Any]:
+    """Train for `minutes` of wall clock, examine, export EMA weights to `folder`, and write a receipt. Returns the receipt.
+
+    With a `world`, its processes share the work; the clock of process 0 counts, and the receipt holds the joules of all.
+    """
+    state = begin(task, device, world)
+    kept = shard.Checkpoints(folder, task.name, world)
+    if resume:
+        kept.restore(state)
     before = state.progress["seconds"]
-    started, saved = time.monotonic(), time.monotonic()
-    with _bar(task.name) as report, meter.phase("train"):
-        while (elapsed := time.monotonic() - started) < minutes * 60:
+    started, saved = time.monotonic(), 0.0
+
+    def clock() -> float:
+        elapsed = time.monotonic() - started
+        return elapsed if world is None else world.agreed(elapsed)
+
+    with _bar(task.name, world) as report, meter.phase("train"):
+        while (elapsed := clock()) < minutes * 60:
+            if elapsed - saved > CHECKPOINT_S:
+                kept.save(state)
+                saved = elapsed
             loss, clips = _one_step(task, state, elapsed / (minutes * 60), device)
             state.progress["seconds"] = before + elapsed
             report(elapsed / (minutes * 60), loss, clips, state, meter)
-            if time.monotonic() - saved > CHECKPOINT_S:
-                checkpoint.save(path, state)
-                saved = time.monotonic()
-    checkpoint.save(path, state)
-    with meter.phase("examine"), _averaged(state), torch.inference_mode():
-        module.eval()
+    kept.save(state)
+    # Not inference_mode: shards that were gathered under it could not be trained any more.
+    with meter.phase("examine"), _averaged(state), torch.no_grad():
+        state.module.eval()
         figures = task.examine()
-        bill = meter.so_far()
-        state.progress["bills"].append({"J": bill.energy.total_J, "seconds": round(time.monotonic() - started, 1)})
-        receipt = _receipt(task, state, bill, figures, device)
+        bill = meter.so_far() if world is None else joint(world.gathered(meter.so_far()))
+        state.progress["bills"].append({"J": bill.energy.total_J, "seconds": round(clock(), 1)})
+        receipt = _receipt(task, state, bill, figures, device, world)
         task.export(folder, receipt)
-    checkpoint.save(path, state)
-    receipts.mkdir(parents=True, exist_ok=True)
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{task.name}.json"
-    (receipts / name).write_text(json.dumps(receipt, indent=1, ensure_ascii=False) + "\n")
+    kept.save(state)
+    if world is None or world.rank == 0:
+        receipts.mkdir(parents=True, exist_ok=True)
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{task.name}.json"
+        (receipts / name).write_text(json.dumps(receipt, indent=1, ensure_ascii=False) + "\n")
     return receipt
+
+
+def begin(task: Task, device: torch.device, world: World | None = None) -> checkpoint.State:
+    """A task before its first step; with a `world`, in shards."""
+    module = task.module.to(device).train()
+    if world is not None:
+        shard.shard(module, world)
+    optimizer = torch.optim.AdamW(_groups(module), lr=task.lr, betas=(0.9, 0.95), fused=device.type == "cuda")
+    return checkpoint.State(module, {k: v.detach().clone().float() for k, v in module.named_parameters()}, optimizer)
 
 
 def _groups(module: nn.Module) -> list[dict[str, Any]]:
@@ -123,9 +152,10 @@ def _averaged(state: checkpoint.State) -> Any:
 
 
 @contextlib.contextmanager
-def _bar(name: str) -> Any:
+def _bar(name: str, world: World | None) -> Any:
     columns = (TextColumn(name), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
-    with Progress(*columns, refresh_per_second=2) as bar:
+    silent = world is not None and world.rank > 0
+    with Progress(*columns, refresh_per_second=2, disable=silent) as bar:
         line = bar.add_task(name, total=1.0, text="")
         smooth: dict[str, float] = {}
         last = {"t": time.monotonic(), "print": 0.0}
@@ -136,10 +166,10 @@ def _bar(name: str) -> Any:
             last["t"] = now
             smooth["loss"] = 0.98 * smooth.get("loss", loss) + 0.02 * loss
             smooth["rate"] = 0.95 * smooth.get("rate", rate) + 0.05 * rate
-            if now - last["print"] < 0.5:
+            if silent or now - last["print"] < 0.5:
                 return
             spent = meter.so_far().energy.total_J
-            joules = "" if spent is None else f"  {spent / 1e3:.1f} kJ"
+            joules = "" if spent is None else f"  {spent / 1e3:.1f} kJ" + ("" if world is None else " in this process")
             text = f"step {state.progress['step']}  loss {smooth['loss']:.4f}  {smooth['rate']:.1f} clips/s{joules}"
             bar.update(line, completed=done, text=text)
             # Where no terminal shows the bar, a line every half minute tells as much.
@@ -152,7 +182,9 @@ def _bar(name: str) -> Any:
         yield report
 
 
-def _receipt(task: Task, state: checkpoint.State, bill: EnergyBill, figures: dict[str, float], device: torch.device) -> dict[str, Any]:
+def _receipt(
+    task: Task, state: checkpoint.State, bill: EnergyBill, figures: dict[str, float], device: torch.device, world: World | None
+) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     commit = _git("rev-parse", "HEAD")
     spent = [b["J"] for b in state.progress["bills"]]
@@ -160,6 +192,7 @@ def _receipt(task: Task, state: checkpoint.State, bill: EnergyBill, figures: dic
         "run": task.name,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": f"{device.type} {name}",
+        "processes": 1 if world is None else world.size,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "commit": commit + ("+changes" if commit and _git("status", "--porcelain", "--untracked-files=no") else ""),

@@ -16,15 +16,20 @@ from torch import nn
 from kinowatt import language
 from kinowatt.energy.ledger import Ledger, Run
 from kinowatt.energy.meter import Meter
+from kinowatt.energy.processes import joint, several, speaks, take_own
+from kinowatt.engine import parallel
+from kinowatt.engine.parallel import World
 from kinowatt.errors import InputError
 from kinowatt.models import weights
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
+from kinowatt.models.protocols import Denoiser
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CODECS, VideoCodec
 from kinowatt.train.data import HELD_OUT, Block, LatentStore, latent_blocks, raw_blocks
 from kinowatt.train.loop import Task, train
 from kinowatt.train.loss import reconstruction_loss, velocity_loss
 from kinowatt.train.recipes import RECIPES, Recipe
+from kinowatt.train.shard import Rows, whole
 
 T = TypeVar("T")
 KL_WEIGHT = 1e-5  # per latent number: keeps latents near unit size without blurring them
@@ -115,26 +120,36 @@ class Spark(nn.Module):
         super().__init__()
         self.dit, self.text = VideoDiT(dit), TextEncoder(text)
 
+    def forward(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, ids_BL: torch.Tensor) -> torch.Tensor:
+        """Velocity, of a text as its token rows (B, L)."""
+        return self.dit(x_BCFHW, level_BF, self.text(ids_BL))
+
 
 class SparkTask:
     """Flow matching with random ceilings per latent frame on cached latents of the frozen codec."""
 
     name, ema_decay = "spark", 0.9995
 
-    def __init__(self, recipe: Recipe, cache: Path, folder: Path, device: torch.device, deadline: float) -> None:
-        self.recipe, self.device, self.lr = recipe, device, recipe.spark_lr
+    def __init__(
+        self, recipe: Recipe, cache: Path, folder: Path, device: torch.device, deadline: float, world: World | None = None
+    ) -> None:
+        self.recipe, self.device, self.lr, self.world = recipe, device, recipe.spark_lr, world
         dit = DITS[recipe.dit]
         self.model = Spark(dit, TextConfig(language.VOCABULARY, width=dit.text_dim))
         self.module: nn.Module = self.model
+        self.denoiser: Denoiser = self.model if world is None else Rows(self.model, world)
         codec_path = folder / "codec.safetensors"
         latents = cache / f"latents-{weights.sha256(codec_path)[:12]}"
         raw = cache / "raw" if recipe.keep_raw else None
 
-        def paths(blocks: range) -> Iterator[Path]:
-            return latent_blocks(raw, latents, codec_path, blocks, recipe.buckets, recipe.frames, recipe.workers, device)
+        def paths(blocks: range, deadline: float) -> list[Path]:
+            """Of all blocks; each process makes its part of them."""
+            own = blocks if world is None else blocks[world.rank :: world.size]
+            made = in_time(latent_blocks(raw, latents, codec_path, own, recipe.buckets, recipe.frames, recipe.workers, device), deadline)
+            return made if world is None else [path for part in world.gathered(made) for path in part]
 
-        self.held_out = LatentStore(list(paths(range(HELD_OUT, HELD_OUT + EXAM_BLOCKS))), self.model.text)
-        self.store = LatentStore(in_time(paths(range(recipe.latent_blocks)), deadline), self.model.text)
+        self.held_out = LatentStore(paths(range(HELD_OUT, HELD_OUT + EXAM_BLOCKS), math.inf), self.model.text)
+        self.store = LatentStore(paths(range(recipe.latent_blocks), deadline), self.model.text)
 
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         """Velocity loss of this step's batch."""
@@ -151,8 +166,7 @@ class SparkTask:
         return 1 if draw[0] < 0.9 else 1 + int(draw[1] * most)
 
     def _loss(self, clean: torch.Tensor, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        text = self.model.text(rows.to(self.device))
-        return velocity_loss(self.model.dit, clean.to(self.device).float(), text, self.recipe.shift, generator)
+        return velocity_loss(self.denoiser, clean.to(self.device).float(), rows.to(self.device), self.recipe.shift, generator)
 
     def examine(self) -> dict[str, float]:
         """Velocity loss on held-out scenes, with their captions and with none, at the same noise."""
@@ -175,7 +189,9 @@ class SparkTask:
             "held_out": receipt["held_out"],
             "total_J": receipt["total_J"],
         }
-        weights.save(folder / "denoiser.safetensors", _half(self.model), config)
+        tensors = _half(self.model)
+        if self.world is None or self.world.rank == 0:
+            weights.save(folder / "denoiser.safetensors", tensors, config)
 
 
 def in_time(blocks: Iterator[T], deadline: float) -> list[T]:
@@ -190,7 +206,7 @@ def in_time(blocks: Iterator[T], deadline: float) -> list[T]:
 
 def _half(module: nn.Module) -> dict[str, torch.Tensor]:
     """Weights in float16: half the bytes; its rounding (2^-11) is far below what training leaves uncertain."""
-    return {k: v.half() if v.is_floating_point() else v for k, v in module.state_dict().items()}
+    return {k: whole(v.half() if v.is_floating_point() else v) for k, v in module.state_dict().items()}
 
 
 def run(
@@ -210,6 +226,11 @@ def run(
     if recipe_name not in RECIPES:
         raise InputError(f"recipe {recipe_name!r} is unknown; use {' or '.join(RECIPES)}")
     recipe = RECIPES[recipe_name]
+    if several():
+        if what == "codec":
+            raise InputError("the codec is trained by one process; start it without torchrun, and spark with it")
+        take_own()
+    world = parallel.start(device_name)
     if device_name == "auto":
         device_name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(device_name)
@@ -221,11 +242,20 @@ def run(
     with Meter(zone=zone) as meter:
         with meter.phase("data"):
             task: Task = (
-                CodecTask(recipe, cache, device, deadline) if what == "codec" else SparkTask(recipe, cache, folder, device, deadline)
+                CodecTask(recipe, cache, device, deadline) if what == "codec" else SparkTask(recipe, cache, folder, device, deadline, world)
             )
         left_s = wall_s - (time.monotonic() - begun) if recipe.data_share else wall_s
         receipt = train(
-            task, minutes=max(left_s / 60.0, wall_s / 600.0), folder=folder, resume=resume, device=device, receipts=receipts, meter=meter
+            task,
+            minutes=max(left_s / 60.0, wall_s / 600.0),
+            folder=folder,
+            resume=resume,
+            device=device,
+            receipts=receipts,
+            meter=meter,
+            world=world,
         )
-    Ledger().add(Run("train", what, receipt["device"], f"torch {torch.__version__}", meter.bill.to_json(), out=str(folder.resolve())))
+    bill = meter.bill if world is None else joint(world.gathered(meter.bill))
+    if speaks():
+        Ledger().add(Run("train", what, receipt["device"], f"torch {torch.__version__}", bill.to_json(), out=str(folder.resolve())))
     return receipt

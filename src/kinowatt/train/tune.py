@@ -16,10 +16,11 @@ import numpy as np
 
 from kinowatt.energy.bill import EnergyBill
 from kinowatt.energy.meter import Meter
-from kinowatt.engine import engine as engines
+from kinowatt.engine import load as engines
 from kinowatt.engine.budget import FRONTIER, Choice
 from kinowatt.engine.engine import Engine
-from kinowatt.errors import DeviceError, MissingDependency, OutputError
+from kinowatt.engine.ways import Ways
+from kinowatt.errors import DeviceError, MissingDependency, OutputError, ShotError
 from kinowatt.places import cache, whole
 from kinowatt.shot import Shot
 from kinowatt.train.exam import FRAMES, Exam, Score
@@ -52,7 +53,9 @@ def tune(
 
     MissingDependency without the world's renderer or matplotlib; OutputError if nothing can be written.
     """
-    engine = engines.load(model, device, runtime)
+    engine = engines.load(model, device, Ways(runtime))
+    if not isinstance(engine, Engine):
+        raise ShotError(f"{engine.model.spec.name} runs through diffusers and cannot be tuned; name a model that kinowatt runs itself")
     folder = out or engine.model.spec.folder
     _check(folder)
     exam = Exam(engine, clips, cache() / "exam", engine.model.spec.size)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from kinowatt.cli.words import DeviceName, LoraFiles, ModelName, RuntimeName, StepCache, Vram, Weights, Window
+from kinowatt.engine.ways import Ways
 from kinowatt.errors import InputError, MissingDependency
 from kinowatt.places import home
 
@@ -35,10 +37,15 @@ def serve_verb(
     host: Annotated[str, typer.Option(help="address to listen on; others than loopback need keys")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     data: Data = None,
-    model: Annotated[str, typer.Option(help="the default model: a name, or a folder of weights")] = "spark",
+    model: ModelName = "spark",
     workers: Annotated[int, typer.Option(help="worker processes on this machine; 0 where others work", min=0, max=256)] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, torch or openvino")] = "auto",
+    device: DeviceName = "auto",
+    runtime: RuntimeName = "auto",
+    vram: Vram = None,
+    lora: LoraFiles = None,
+    weights: Weights = None,
+    step_cache: StepCache = None,
+    window: Window = None,
     database: DatabaseUrl = None,
     ray: Annotated[str | None, typer.Option(help="address of a Ray cluster (auto, local or ray://…) that makes the videos")] = None,
     keep_days: Annotated[float, typer.Option(help="how long finished videos are kept", min=0.0)] = 30.0,
@@ -63,7 +70,9 @@ def serve_verb(
     logs.start()
     office = Office(opened, Store(folder), catalogue, allow_private_urls=allow_private_urls)
     keep_s = keep_days * 86400.0
+    Ways.of(runtime, vram, weights, step_cache, window, lora)  # says what is wrong before a worker does
     settings = {"database": url, "data": folder, "model": model, "device": device, "runtime": runtime, "keep_s": keep_s}
+    settings |= {"vram": vram, "lora": lora, "weights": weights, "step_cache": step_cache, "window": window}
     supervisor = Supervisor(opened, office.jobs, office.files, worker_command(**settings), 0 if ray else workers)
     app = create_app(office, supervisor)
     if ray:
