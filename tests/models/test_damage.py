@@ -357,6 +357,12 @@ def test_a_config_that_cannot_be_read_is_named(folder: Path, name: str, content:
     refused(folder, JSONS[name], name if "text" not in name else f"the text encoder in {folder}")
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000])
+def test_a_tokenizer_that_cannot_be_read_is_refused(folder: Path, content: bytes) -> None:
+    (folder / "tokenizer/tokenizer.json").write_bytes(content)
+    refused(folder, "text_encoder", f"the text encoder in {folder} cannot be read")
+
+
 @pytest.mark.parametrize("name", [name for name in JSONS if "processor" not in name])
 @pytest.mark.parametrize("content", [{}, {"_class_name": 7}, {"num_layers": "many", "dim_mult": 3, "d_model": [], "hidden_size": -1}])
 def test_a_config_of_something_else_is_refused(folder: Path, name: str, content: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ from kinowatt.cli import energy, making
 from kinowatt.cli.given import with_given
 from kinowatt.cli.serving import keys_app, serve_verb, webhooks_app
 from kinowatt.cli.words import DeviceName, Zone, check_writable, say, size_of
-from kinowatt.errors import KinowattError, ShotError
+from kinowatt.energy.processes import speaks
+from kinowatt.errors import InputError, KinowattError, ShotError
 from kinowatt.media.sheet import contact_sheet
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -66,7 +67,8 @@ def train_verb(
     from kinowatt.train.tasks import run
 
     receipt = run(what, recipe, minutes, resume, device, folder, cache, receipts, zone)
-    print(json.dumps(receipt, indent=1, ensure_ascii=False))
+    if speaks():
+        print(json.dumps(receipt, indent=1, ensure_ascii=False))
 
 
 def main() -> None:
@@ -77,7 +79,8 @@ def main() -> None:
         print(f"kinowatt: {error.format_message()}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KinowattError as error:
-        print(f"kinowatt: {error}", file=sys.stderr)
+        if speaks() or not isinstance(error, InputError):  # what one of several processes refuses, all of them do
+            print(f"kinowatt: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print("kinowatt: stopped; nothing was written", file=sys.stderr)

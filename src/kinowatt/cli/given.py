@@ -54,6 +54,7 @@ class Given:
     budget_gco2e: Annotated[float | None, typer.Option("--budget-gco2e", help="what it may cost in all, in grams of CO2 equivalent")] = None
     deadline: Annotated[str | None, typer.Option(help="wait for the greenest hours before then: 6h, 2d, or 2026-12-01T06:00")] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what it would be and cost, and make nothing")] = False
+    resume: Annotated[Path | None, typer.Option(help="latents that a take which failed has left: go on from them")] = None
     sheet: Annotated[bool, typer.Option("--sheet", help="a contact sheet (PNG) beside the video")] = False
     as_json: Json = False
 
@@ -70,7 +71,7 @@ class Given:
     def how(self) -> How:
         """Where it goes and on what it runs. ShotError."""
         ways = Ways.of(self.runtime, self.vram, self.weights, self.step_cache, self.window, self.lora)
-        return How(self.out, self.device, ways, self.zone, self.deadline, self.dry_run, self.sheet, self.as_json)
+        return How(self.out, self.device, ways, self.zone, self.deadline, self.dry_run, self.sheet, self.as_json, self.resume)
 
 
 def with_given(verb: Callable[..., None]) -> Callable[..., None]:

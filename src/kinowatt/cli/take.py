@@ -24,7 +24,7 @@ from kinowatt.engine.bridge import Bridge
 from kinowatt.engine.budget import fitted
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.engine.ways import Ways
-from kinowatt.errors import InputError, OutputError, ShotError
+from kinowatt.errors import DeviceError, InputError, OutputError, ShotError
 from kinowatt.media.provenance import write_labelled, write_labelled_image
 from kinowatt.media.sheet import contact_sheet
 from kinowatt.models import specs
@@ -50,6 +50,7 @@ class How:
     dry_run: bool
     sheet: bool
     as_json: bool
+    resume: Path | None = None
 
 
 def is_picture(out: Path) -> bool:
@@ -70,7 +71,7 @@ def make(verb: str, request: Shot, how: How, joined: Bridge | None = None, files
     _refuse_early(request, meter)
     with meter:
         engine, request, world = _load(request, how, meter)
-        take = _generate(engine, request, meter, world, quiet=how.as_json)
+        take = _generate(engine, request, how, meter, world)
         others = [] if world is None else world.gathered(meter.so_far())[1:]
         if not speaks():
             return
@@ -143,13 +144,20 @@ def _wait(request: Shot, deadline: float, zone: str | None) -> None:
     time.sleep(max(window.begin_s - time.time(), 0.0))
 
 
-def _generate(engine: AnyEngine, request: Shot, meter: Meter, world: World | None, *, quiet: bool) -> Take:
-    """Generate with a progress bar that shows the energy so far."""
+def _generate(engine: AnyEngine, request: Shot, how: How, meter: Meter, world: World | None) -> Take:
+    """Generate with a progress bar that shows the energy so far.
+
+    What was denoised is put beside the output before it is decoded, and deleted when it has been: decoding needs memory of its own.
+    """
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    from kinowatt.engine import state as states
+
     columns = (TextColumn("{task.description:8}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
-    with Bar(*columns, console=say, disable=quiet or say.quiet) as bar:
+    kept = how.out.with_name(f"{how.out.name}.latents.safetensors")
+    resume = None if how.resume is None else states.load(how.resume, engine.model.sha256)
+    with Bar(*columns, console=say, disable=how.as_json or say.quiet) as bar:
         lines: dict[str, Any] = {}
 
         def show(progress: Progress) -> None:
@@ -158,8 +166,20 @@ def _generate(engine: AnyEngine, request: Shot, meter: Meter, world: World | Non
             spent = progress.bill.total_Wh
             text = f"{progress.done}/{progress.of}" + ("" if spent is None else f"  {in_Wh(spent)} so far")
             bar.update(lines[progress.phase], completed=progress.done, total=progress.of, text=text)
+            if progress.state is not None and progress.done == progress.of and (world is None or world.rank == 0):
+                states.save(kept, progress.state, engine.model.sha256)
 
-        return engine.generate(request, show if world is None else world.in_step(show), meter)
+        try:
+            take = engine.generate(request, show if world is None else world.in_step(show), meter, resume)
+        except DeviceError as error:
+            if not kept.exists():
+                raise
+            raise DeviceError(f"{error}. All steps were taken: the same command with --resume {kept} only decodes") from error
+        except BaseException:
+            kept.unlink(missing_ok=True)
+            raise
+    kept.unlink(missing_ok=True)
+    return take
 
 
 def _write(take: Take, parts: Sequence[Clip | Path], out: Path, bill: Callable[[], EnergyBill], new_frames: int | None) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,11 +15,12 @@ from kinowatt.energy.ledger import Ledger
 from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Prediction
 from kinowatt.energy.processors import cpu_name
-from kinowatt.engine import conditioning, cost, noise, sample, solvers
+from kinowatt.engine import conditioning, cost, noise, sample, solvers, tiles
 from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
 from kinowatt.engine.canvas import off_canvas, on_canvas, picture
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.engine.runtime import Runtime
+from kinowatt.engine.state import State as State
 from kinowatt.engine.step_cache import StepCache
 from kinowatt.engine.wan_runtime import WanRuntime
 from kinowatt.engine.ways import Ways
@@ -31,21 +31,6 @@ from kinowatt.models.model import Model
 from kinowatt.models.protocols import Conditioning
 from kinowatt.models.wan_model import WanModel
 from kinowatt.shot import OUTSIDE, Anchor, Shot, still
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """A take between two steps: enough to go on later, on any machine, with the same shot.
-
-    `latents_1CFHW` float32; `schedule_SF` the steps as they were planned then; `means` what a budget had decided for the shot;
-    `memory` what the solver must know of the steps before.
-    """
-
-    done: int
-    latents_1CFHW: np.ndarray
-    schedule_SF: np.ndarray
-    means: Mapping[str, Any]
-    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +58,9 @@ class Take:
     understood: tuple[str, ...] = ()
     not_understood: tuple[str, ...] = ()
     latents_1CFHW: np.ndarray | None = None  # what was decoded, float32
+
+
+Told = Callable[[int], None]
 
 
 class Engine:
@@ -227,7 +215,12 @@ class Engine:
             notes.append(f"{len(rows) - 1} steps were taken instead of {shot.steps}, to keep to the budget")
         notes += self._losses(plan, known.ceiling_1F.shape[1])
         with meter.phase("decode"):
-            frames_TCHW = self._decode(latents, plan, anchors, lambda done: tell(Progress("decode", done, plan.frames, meter.so_far())))
+
+            def decoded(done: int) -> None:
+                tell(Progress("decode", done, plan.frames, meter.so_far()))
+
+            frames_TCHW, more = self._decode(latents, plan, anchors, decoded)
+            notes += more
             conditioning.paste_back(frames_TCHW, conditioning.placed(anchors, plan.frames, self.model.spec.fps))
         return frames_TCHW, notes, latents.cpu().numpy(), len(rows) - 1
 
@@ -265,8 +258,11 @@ class Engine:
         experts = self.model.experts
         return lambda level: experts.guidance(level, high, low)
 
-    def _decode(self, latents_1CFHW: torch.Tensor, plan: Plan, anchors: list[Anchor], tell: Callable[[int], None]) -> np.ndarray:
-        """Latents to frames of the wanted size. A clip that goes on from latents is decoded with all that came before it."""
+    def _decode(self, latents_1CFHW: torch.Tensor, plan: Plan, anchors: list[Anchor], tell: Told) -> tuple[np.ndarray, list[str]]:
+        """Latents to frames of the wanted size, and notes; in ever smaller tiles where memory does not suffice for all at once.
+
+        A clip that goes on from latents is decoded with all that came before it.
+        """
         skip = 0
         for anchor in anchors:
             if anchor.latents_CFHW is not None:
@@ -274,10 +270,26 @@ class Engine:
                 given = (anchor.clip.frames - 1) // self.model.codec.stride[0] + 1
                 skip = (past.shape[2] - given) * self.model.codec.stride[0]
                 latents_1CFHW = torch.cat([past, latents_1CFHW[:, :, given:]], 2)
+        notes: list[str] = []
+        for tile in (None, *tiles.smaller(latents_1CFHW.shape[3:])):
+            stream = self.runtime.decode_stream(latents_1CFHW) if tile is None else tiles.decode(self.runtime.codec, latents_1CFHW, tile)
+            try:
+                return self._pictures(stream, skip, plan, tell), notes
+            except (torch.OutOfMemoryError, MemoryError):
+                last = tile
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            notes = [
+                "memory did not suffice for decoding all of the picture at once: tiles of it were decoded, which may show at their seams"
+            ]
+        raise DeviceError(f"decoding fails even in tiles of {last}; free some memory")
+
+    def _pictures(self, stream: Iterator[torch.Tensor], skip: int, plan: Plan, tell: Told) -> np.ndarray:
+        """Frames of the wanted size from decoded ones, of which the first `skip` are not wanted."""
         out = np.empty((plan.frames, 3, plan.height, plan.width), np.uint8)
         done = -skip
         with torch.inference_mode():
-            for signal in self.runtime.decode_stream(latents_1CFHW):
+            for signal in stream:
                 new = conditioning.to_frames(signal)[max(-done, 0) :]
                 done += signal.shape[2]
                 if len(new):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from kinowatt.engine import foreign, memory
+from kinowatt.engine import foreign, memory, parallel
 from kinowatt.engine.engine import Engine
 from kinowatt.engine.offload import BlockStream
 from kinowatt.engine.plan import fill
@@ -66,6 +66,8 @@ def _device(name: str) -> torch.device:
 
 
 def _load_wan(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: Shot | None, tell: Told) -> Engine:
+    if device.type == "cpu" and ways.memory_B is not None:
+        raise ShotError("--vram plans the memory of a GPU, and this would run on the CPU; leave it out, or look with --dry-run")
     if spec.folder == Path():
         spec = replace(spec, folder=wan_specs.find(spec.name, download=True))
     layout = _layout(spec, device, ways, shot, tell)
@@ -89,10 +91,8 @@ def _load_wan(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: S
 def _layout(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: Shot | None, tell: Told) -> memory.Layout:
     """The plan of memory on a GPU; on a CPU nothing is planned."""
     if device.type == "cpu":
-        if ways.memory_B is not None:
-            raise ShotError("--vram plans the memory of a GPU, and this would run on the CPU; leave it out, or look with --dry-run")
         return memory.Layout(0.0)
-    free_B = float(torch.cuda.mem_get_info(device)[0])
+    free_B = parallel.least(float(torch.cuda.mem_get_info(device)[0]))
     plan = fill(shot or Shot("what a take of the usual size holds"), replace(spec, needs_image=spec.needs_image and shot is not None))
     found, sizes = memory.layout(plan, spec, min(ways.memory_B or free_B, free_B), ways.weights)
     for line in found.lines(sizes):

@@ -142,6 +142,15 @@ def start(device: str = "auto") -> World | None:
     return world
 
 
+def least(value: float) -> float:
+    """The smallest of all processes' values; the value itself where this process is alone."""
+    if not dist.is_initialized():
+        return value
+    found = [0.0] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return min(found)
+
+
 def ways(size: int, heads: int, guided: bool, prefer: Prefer = "guidance") -> tuple[int, int]:
     """How `size` processes divide a pass: (1 or 2 halves of the guidance, parts of the tokens). ShotError if they cannot.
 

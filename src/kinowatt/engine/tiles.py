@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from kinowatt.models.protocols import Codec
 
 OVERLAP = 0.25  # of a tile's side: where two tiles fade into each other
+
+
+SMALLEST = 4  # latents of a tile's side
+
+
+def smaller(size: Sequence[int]) -> list[tuple[int, int]]:
+    """Sides of ever smaller tiles (rows, columns) for latents of a size: half, a quarter and so on of the longer side."""
+    found, edge = [], max(size) // 2
+    while edge >= SMALLEST:
+        found.append((min(size[0], edge), min(size[1], edge)))
+        edge //= 2
+    return found
 
 
 def spans(length: int, tile: int) -> list[tuple[int, int]]:

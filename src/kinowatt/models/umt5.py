@@ -63,7 +63,7 @@ class UMT5:
                 raise WeightsError(f"{path} lacks {name}; download the folder again")
         try:
             with weights.read_elsewhere(f"the text encoder in {path}"):
-                tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
+                tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True, trust_remote_code=False)
                 with torch.device("meta"):
                     shell = UMT5EncoderModel(UMT5Config.from_pretrained(path / "text_encoder", local_files_only=True))
                 expected = {name: tuple(tensor.shape) for name, tensor in shell.state_dict().items()}

@@ -93,7 +93,7 @@ def _is_pickle(path: Path) -> bool:
 
 @contextlib.contextmanager
 def read_elsewhere(what: str) -> Iterator[None]:
-    """Turn what another library raises while it reads a model, all kinds of errors, into one WeightsError; want of memory stays what it is."""
+    """Turn what another library raises while it reads a model, which may be any error, into one WeightsError. Not want of memory."""
     try:
         yield
     except (WeightsError, ImportError, MemoryError, torch.OutOfMemoryError):

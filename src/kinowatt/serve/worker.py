@@ -20,8 +20,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-
 from kinowatt.clip import Clip
 from kinowatt.energy.bill import LOAD, EnergyBill
 from kinowatt.energy.ledger import Ledger, Run
@@ -29,13 +27,13 @@ from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Work
 from kinowatt.engine import cost
 from kinowatt.engine import load as engines
+from kinowatt.engine import state as states
 from kinowatt.engine.bridge import Bridge, bridge
 from kinowatt.engine.engine import Progress, State, Take
 from kinowatt.engine.load import AnyEngine
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import DeviceError, KinowattError
 from kinowatt.media.provenance import write_labelled
-from kinowatt.models import weights
 from kinowatt.serve import logs
 from kinowatt.serve.catalogue import Catalogue
 from kinowatt.serve.claims import LEASE_S, Claim, Claims, Lost
@@ -285,15 +283,11 @@ class Job:
         if not path.exists():
             return None
         try:
-            tensors, made = weights.load(path)
+            return states.load(path, engine.model.sha256)
         except KinowattError as error:
             log.warning("state not read", extra={"job": self.claim.id, "error": str(error)[:200]})
             path.unlink()
             return None
-        if made["weights"] != engine.model.sha256:
-            return None
-        memory = {name.removeprefix("memory."): t.numpy() for name, t in tensors.items() if name.startswith("memory.")}
-        return State(made["done"], tensors["latents"].numpy(), tensors["schedule"].numpy(), made["means"], memory)
 
     def _step(self, progress: Progress) -> None:
         """After each step: report, save, show; and stop if that is asked for."""
@@ -305,11 +299,7 @@ class Job:
             save = True
         if save and progress.state is not None:
             self._saved_at = now
-            state = progress.state
-            tensors = {"latents": torch.from_numpy(state.latents_1CFHW), "schedule": torch.from_numpy(state.schedule_SF)}
-            tensors |= {f"memory.{name}": torch.from_numpy(array) for name, array in state.memory.items()}
-            told = {"done": state.done, "means": dict(state.means), "weights": self._weights}
-            weights.save(self.folder / "state.safetensors", tensors, told)
+            states.save(self.folder / "state.safetensors", progress.state, self._weights)
         if progress.look is not None and not last and now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
             thumbnail(self.folder / "preview.webp", Clip(progress.look()[None], fps=16.0))
