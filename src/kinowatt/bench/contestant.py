@@ -43,6 +43,47 @@ class Made(NamedTuple):
 Make = Callable[[int, int], Made]  # (seed, steps)
 
 
+def ours(folder: Path, preset: Preset, device: str, runtime: str, weights: str | None, step_cache: float | None) -> Make:
+    """What `kinowatt generate` runs with these options; "float32" is its exact reference, which no option asks for."""
+    from kinowatt.engine.engine import Engine
+    from kinowatt.engine.load import load
+    from kinowatt.engine.runtime import choose_wan
+    from kinowatt.engine.ways import Ways
+    from kinowatt.models import specs, wan_model
+    from kinowatt.models.wan_specs import WanSpec
+    from kinowatt.shot import Shot
+
+    spec, where = specs.find(str(folder)), torch.device(device)
+    assert isinstance(spec, WanSpec)
+    if runtime == "float32":
+        model = wan_model.load(spec, torch.float32, wan_model.Devices(where, where, where))
+        engine = Engine(model, where, choose_wan("torch", model, where))
+    else:
+        made = load(str(folder), device, Ways(runtime, weights=weights, step_cache=step_cache))
+        assert isinstance(made, Engine)
+        engine = made
+
+    def make(seed: int, steps: int) -> Made:
+        seconds, size = preset.frames / spec.fps, (preset.width, preset.height)
+        take = engine.generate(Shot(PROMPT, NEGATIVE, seconds, size, seed, steps, preset.guidance))
+        phases, energy = take.bill.phases, take.bill.energy
+        assert take.latents_1CFHW is not None
+        assert take.shot.steps == steps
+        decode_s = phases["decode"].wall_s
+        denoise_s = sum(phase.wall_s for phase in phases.values()) - decode_s
+        return Made(
+            take.clip.frames_TCHW,
+            take.latents_1CFHW,
+            denoise_s,
+            decode_s,
+            energy.total_J,
+            energy.measured_J is not None,
+            f"kinowatt {take.runtime}" + (f", {weights}" if weights else "") + (f", step cache {step_cache:g}" if step_cache else ""),
+        )
+
+    return make
+
+
 def theirs(folder: Path, preset: Preset, device: str, dtype: str, compiled: bool, attention: str | None) -> Make:
     """diffusers' pipeline as its documentation says; the codec in float32, as there."""
     import diffusers
@@ -56,8 +97,6 @@ def theirs(folder: Path, preset: Preset, device: str, dtype: str, compiled: bool
         pipe.transformer.set_attention_backend(attention)
     if compiled:
         pipe.transformer.compile_repeated_blocks(fullgraph=True)
-        if device == "cpu":
-            pipe.vae.decoder.compile()
 
     def make(seed: int, steps: int) -> Made:
         ends: list[float] = []
@@ -98,3 +137,67 @@ def theirs(folder: Path, preset: Preset, device: str, dtype: str, compiled: bool
         )
 
     return make
+
+
+def peak_FLOPs(device: str, dtype: torch.dtype = torch.bfloat16, side: int | None = None) -> float:
+    """Operations per second of a product of square matrices here: what arithmetic can reach, the best of ten."""
+    side = side or (8192 if device != "cpu" else 1024)
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best_s = float("inf")
+    for _ in range(10):
+        begin = time.perf_counter()
+        torch.mm(a, b)
+        _wait(device)
+        best_s = min(best_s, time.perf_counter() - begin)
+    return 2.0 * side**3 / best_s
+
+
+def _wait(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def _forget_peak(device: str) -> None:
+    """Begin to look for the highest use of memory anew."""
+    gc.collect()
+    if device != "cpu":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    elif (refs := Path("/proc/self/clear_refs")).exists():
+        refs.write_text("5")
+
+
+def _peak_MiB(device: str) -> float:
+    """The highest use since then: of the GPU as its allocator saw it, else of the whole process."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / MIB
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024.0
+
+
+def _answer(request: dict[str, Any], make: Make, device: str, out: Path) -> dict[str, Any]:
+    _forget_peak(device)
+    made = make(request["seed"], request["steps"])
+    np.savez(out, frames=made.frames_TCHW, latents=made.latents)
+    told = made._asdict()
+    del told["frames_TCHW"], told["latents"]
+    return told | {"peak_MiB": _peak_MiB(device), "out": str(out)}
+
+
+def main() -> None:
+    """Answer requests until standard input ends. The first is {"kind", "folder", "preset", "device", "out", "options"}."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    first = json.loads(sys.stdin.readline())
+    device, out = first["device"], Path(first["out"])
+    begin = time.perf_counter()
+    kind = {"theirs": theirs, "ours": ours}[first["kind"]]
+    make = kind(Path(first["folder"]), PRESETS[first["preset"]], device, **first["options"])  # type: ignore[operator]
+    print(json.dumps({"load_s": time.perf_counter() - begin, "peak_FLOPs": peak_FLOPs(device)}), file=answers)
+    for number, line in enumerate(sys.stdin):
+        print(json.dumps(_answer(json.loads(line), make, device, out / f"{number}.npz")), file=answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,9 +6,12 @@ that says nearly nothing would leave the noise as it is, and two runs of anythin
 
 from __future__ import annotations
 
+import io
+import logging
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +73,7 @@ PRESETS = {
     ),
     # The codec is narrow: at full size decoding takes a hundredth of the time, not a half.
     "tiny": Preset(
-        256, 192, 25, 10, 5.0, 3.0, _sizes(6, 64, 12, 1536, 256), {"base_dim": 16}, says="width 384, 12 layers, 1344 tokens, text 512"
+        256, 192, 25, 10, 5.0, 3.0, _sizes(6, 64, 12, 1536, 256), {"base_dim": 8}, says="width 384, 12 layers, 1344 tokens, text 512"
     ),
     "wan2.1-1.3b-480p": Preset(
         832, 480, 81, 50, 6.0, 8.0, _sizes(12, 128, 30, 8960, 4096), CODEC_2_1, "bfloat16", says="Wan 2.1 T2V 1.3B, 32,760 tokens"
@@ -104,8 +107,7 @@ def write(preset: Preset, folder: Path, device: str = "cpu", seed: int = 0) -> N
     aside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        with warnings.catch_warnings(), torch.random.fork_rng(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of diffusers and transformers about their own parts
+        with _quiet(), torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(seed)
             tokenizer, encoder = _text(transformers, preset.transformer["text_dim"])
             scheduler = diffusers.UniPCMultistepScheduler(
@@ -119,6 +121,19 @@ def write(preset: Preset, folder: Path, device: str = "cpu", seed: int = 0) -> N
         aside.replace(folder)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """diffusers and transformers tell of their own parts when they write a folder; none of it concerns the user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _text(transformers: Any, width: int) -> tuple[Any, Any]:

@@ -83,7 +83,8 @@ class WanRuntime:
         yield from self.codec.decode_stream(latents_BCFHW) if tile is None else tiles.decode(self.codec, latents_BCFHW, tile)
 
     def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
-        """Nothing: torch runs any shape."""
+        """Read the text encoder, which takes longer than to use it; torch itself runs any shape."""
+        self._model.text.ready()
 
     def prepare_J(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> float:
         """Nothing."""

@@ -19,21 +19,22 @@ from kinowatt.models.wan_vae import WanCodec
 
 
 class Sentences:
-    """UMT5 as a `TextEncoder`: a prompt is a sequence of one sentence. Read when it is first needed, and again after `leave`."""
+    """UMT5 as a `TextEncoder`: a prompt is a sequence of one sentence. Read when it is first needed."""
 
     def __init__(self, folder: Path, width: int, dtype: torch.dtype, device: torch.device) -> None:
         self._folder, self.width, self._dtype, self._device = folder, width, dtype, device
         self._encoder: UMT5 | None = None
 
-    def encode(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
-        """Features (B, 512, D); rows past a prompt's end are zero. WeightsError if the encoder cannot be read."""
+    def ready(self) -> None:
+        """Read the encoder now, if it is not here. WeightsError if it cannot be read."""
         if self._encoder is None:
             self._encoder = UMT5.from_folder(self._folder, self._dtype, self._device)
-        return self._encoder.encode([" ".join(prompt) for prompt in prompts])
 
-    def leave(self) -> None:
-        """Give the memory back: it is larger than many of the networks that it writes for."""
-        self._encoder = None
+    def encode(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
+        """Features (B, 512, D); rows past a prompt's end are zero. WeightsError if the encoder cannot be read."""
+        self.ready()
+        assert self._encoder is not None
+        return self._encoder.encode([" ".join(prompt) for prompt in prompts])
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,7 @@ function showSize() {
 }
 
 function fillSizes() {
-  const sizes = currentModel()?.trained_sizes ?? [];
+  const sizes = currentModel()?.sizes ?? [];
   $("#size-chips").replaceChildren(...sizes.map((size) => {
     const parsed = sizeOf(size) ?? [1, 1];
     return h("button", { type: "button", class: "chip", data: { size }, "aria-label": `${times(size)}, ${t("trained")}`,
@@ -85,7 +85,7 @@ function fillSizes() {
 function showSeconds() {
   const seconds = draftSeconds();
   const field = $("#seconds");
-  if (document.activeElement !== field) field.value = String(seconds);
+  if (document.activeElement !== field) field.value = String(Math.round(seconds * 100) / 100);
   const range = $("#seconds-range");
   if (document.activeElement !== range) range.value = String(toSlider(seconds));
   range.style.setProperty("--filled", `${range.value / 10}%`);

@@ -2,7 +2,7 @@
 import { $, debounce, h, setText } from "./dom.js";
 import { api } from "./api.js";
 import { onLanguage, t } from "./i18n.js";
-import { setDraft, store } from "./store.js";
+import { currentModel, setDraft, store } from "./store.js";
 
 const READ_AT_MOST = 2000; // characters sent with each look-up, which travels in an address
 
@@ -56,8 +56,10 @@ function wordList(words, className) {
 function showReading({ reading, draft }) {
   const known = $("#understood");
   const unknown = $("#not-understood");
-  if (!draft.prompt.trim()) {
-    known.replaceChildren(h("span", { class: "hint", text: t("wordsHint") }));
+  const sentences = readsSentences();
+  if (sentences || !draft.prompt.trim()) {
+    known.replaceChildren(h("span", { class: "hint", text: t(sentences ? "sentencesHint" : "wordsHint") }));
+    known.classList.remove("none");
     unknown.hidden = true;
     unknown.replaceChildren();
     return;
@@ -67,6 +69,9 @@ function showReading({ reading, draft }) {
   unknown.hidden = !reading.not_understood.length;
   unknown.replaceChildren(h("span", { class: "name", text: t("notUnderstood") }), ...wordList(reading.not_understood, "unknown"));
 }
+
+/** Whether the model takes any sentence as it is; then no word is marked. */
+const readsSentences = () => currentModel()?.reads === "sentences";
 
 const say = debounce(1200, ({ understood, not_understood }) => {
   const parts = [];
@@ -81,7 +86,7 @@ const look = debounce(120, async () => {
   const text = $("#prompt").value.slice(0, READ_AT_MOST);
   looking?.abort();
   looking = new AbortController();
-  if (!text.trim()) return store.set({ reading: { text, understood: [], not_understood: [], spans: [] } });
+  if (!text.trim() || readsSentences()) return store.set({ reading: { text, understood: [], not_understood: [], spans: [] } });
   try {
     const found = await api.lexicon(text, looking.signal);
     if ($("#prompt").value.slice(0, READ_AT_MOST) !== text) return;
@@ -118,8 +123,8 @@ export function startPrompt() {
   area.addEventListener("input", typed);
   area.addEventListener("scroll", () => ($("#backdrop").scrollTop = area.scrollTop));
   addEventListener("resize", fit);
-  store.on(["reading"], ({ reading }) => paint($("#prompt").value, reading.spans));
-  store.on(["reading", "draft"], showReading);
+  store.on(["reading", "draft", "models"], ({ reading }) => paint($("#prompt").value, readsSentences() ? [] : reading.spans));
+  store.on(["reading", "draft", "models"], showReading);
   onLanguage(() => showReading(store.get()));
   typed();
 }

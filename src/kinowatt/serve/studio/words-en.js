@@ -4,6 +4,7 @@ export const en = {
   live: "live", connecting: "connecting", lost: "connection lost, trying again", noWorker: "no worker is running: clips will wait",
   prompt: "What should be seen?", promptPlaceholder: "A place, a thing, what it does, the light, how the camera moves…",
   wordsHint: "Words the model knows are underlined as you type.",
+  sentencesHint: "This model reads plain sentences, in any words.",
   understood: "Understood", notUnderstood: "Not understood, so not followed",
   camera: "Camera", move: "Move", angle: "Angle", shot: "Shot", lens: "Lens", light: "Light", mood: "Mood",
   open: "open", fromWords: "{value} (prompt)", size: "Size", sizeField: "Width × height in pixels", sizeShape: "Shape",

@@ -4,6 +4,7 @@ export const zh = {
   live: "已連線", connecting: "連線中", lost: "連線中斷，正在重試", noWorker: "目前沒有工作程序，影片會先排隊等候",
   prompt: "想看見什麼？", promptPlaceholder: "地點、物件、動作、光線、鏡頭怎麼動……",
   wordsHint: "輸入時，模型認得的詞會加上底線。",
+  sentencesHint: "這個模型讀一般的句子，用什麼詞都可以。",
   understood: "看得懂", notUnderstood: "看不懂，畫面不會依照",
   camera: "鏡頭", move: "運鏡", angle: "角度", shot: "景別", lens: "焦距", light: "光線", mood: "氛圍",
   open: "不指定", fromWords: "{value}（提示詞）", size: "尺寸", sizeField: "寬 × 高（像素）", sizeShape: "畫面形狀",
