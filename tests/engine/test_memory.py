@@ -103,7 +103,7 @@ def test_a_plan_takes_less_and_less_until_it_fits() -> None:
     streamed, sizes = layout(both, spec, 16e9)
     assert streamed.resident is not None
     assert any("blocks on the device, the others streamed" in line for line in streamed.lines(sizes))
-    assert layout(both, spec, 48e9, "int8")[1].network_B == pytest.approx(sizes.network_B / 2)
+    assert layout(both, spec, 48e9, Ways(weights="int8"))[1].network_B == pytest.approx(sizes.network_B / 2)
 
 
 def test_a_plan_that_cannot_work_says_what_would() -> None:

@@ -105,7 +105,7 @@ def read(folder: Path, part: str) -> None:
     elif part == "image_encoder":
         from PIL import Image
 
-        wan.image_features(folder, [Image.new("RGB", (40, 30))])
+        wan.ImageEncoder.from_folder(folder).features([Image.new("RGB", (40, 30))])
     else:
         lora.fuse(VideoDiT(CONFIG).requires_grad_(False), [Lora(folder / "lora" / WEIGHTS["lora"])])
 

@@ -442,12 +442,12 @@ def test_features_of_images_are_those_of_diffusers(tmp_path: Path) -> None:
     images = [Image.effect_noise((60, 40), 80).convert("RGB"), Image.effect_noise((40, 50), 80).convert("RGB")]
     pipe = SimpleNamespace(image_processor=processor, image_encoder=encoder, _execution_device="cpu")
     want = diffusers.WanImageToVideoPipeline.encode_image(pipe, images, "cpu").flatten(0, 1)[None]
-    got = wan.image_features(tmp_path, images)
+    got = wan.ImageEncoder.from_folder(tmp_path).features(images)
     assert got.shape == (1, 2 * 5, 16)
     assert (got - want).abs().max() <= 1e-5
     shutil.rmtree(tmp_path / "image_encoder")
     with pytest.raises(WeightsError, match="image encoder"):
-        wan.image_features(tmp_path, images)
+        wan.ImageEncoder.from_folder(tmp_path).features(images)
 
 
 def test_known_names() -> None:

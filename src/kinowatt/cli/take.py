@@ -244,7 +244,7 @@ def _memory(plan: Plan, spec: ModelSpec, how: How) -> list[str]:
     """How the take would be laid out in the memory that --vram allows. ShotError if it cannot be."""
     if how.ways.memory_B is None or not isinstance(spec, WanSpec):
         return []
-    found, sizes = memory.layout(plan, spec, how.ways.memory_B, how.ways.weights)
+    found, sizes = memory.layout(plan, spec, how.ways.memory_B, how.ways)
     return found.lines(sizes)
 
 

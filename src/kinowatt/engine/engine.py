@@ -21,7 +21,7 @@ from kinowatt.engine.canvas import off_canvas, on_canvas, picture
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.engine.runtime import Runtime
 from kinowatt.engine.state import State as State
-from kinowatt.engine.step_cache import StepCache
+from kinowatt.engine.step_cache import StepCache, step_caches
 from kinowatt.engine.wan_runtime import WanRuntime
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import DeviceError, ShotError
@@ -70,7 +70,7 @@ class Engine:
         self.model, self.device, self.runtime, self.ways = model, device, runtime, ways or Ways()
         self.step_caches: list[StepCache] = []
         if self.ways.step_cache is not None:
-            self.step_caches = [StepCache(dit, self.ways.step_cache) for dit in model.networks]
+            self.step_caches = step_caches(model.networks, self.ways.step_cache)
             for cached in self.step_caches:
                 runtime.stand_in(cached.dit, cached)
         self.anatomy = cost.known(model.spec)

@@ -50,7 +50,7 @@ def load(
             raise ShotError(f"OpenVINO runs {spec.name} as it is; use --runtime torch, or leave out {', '.join(changed)}")
         ways = replace(ways, runtime="torch" if ways.runtime == "auto" else ways.runtime)
     model = models.load(spec, where)
-    _change(model.dit, ways, ways.loras, where)
+    _change(model.networks, ways, where)
     model = replace(model, sha256="+".join((model.sha256, *_sums(ways.loras))))
     return Engine(model, where, choose(ways.runtime, model, where), ways)
 
@@ -77,11 +77,11 @@ def _load_wan(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: S
     first = cpu if ways.weights or layout.resident is not None else device
     places = wan_model.Devices(first, device, cpu if layout.text_on_cpu else device)
     model = wan_model.load(spec, short, places, swap=layout.swap)
-    for expert, dit in zip(("high", "low"), model.networks, strict=False):
-        _change(dit, ways, [file for file in ways.loras if file.expert in (None, expert)], device if layout.resident is None else cpu)
+    _change(model.networks, ways, device if layout.resident is None else cpu)
+    for dit in model.networks:
         if layout.resident is not None:
             BlockStream(dit, device, layout.resident)
-        elif not (layout.swap and expert == "low"):
+        elif dit is model.experts.high or not layout.swap:
             dit.to(device)
     model.experts.device = device
     model = replace(model, sha256="+".join((model.sha256, *_sums(ways.loras))))
@@ -94,20 +94,21 @@ def _layout(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: Sho
         return memory.Layout(0.0)
     free_B = parallel.least(float(torch.cuda.mem_get_info(device)[0]))
     plan = fill(shot or Shot("what a take of the usual size holds"), replace(spec, needs_image=spec.needs_image and shot is not None))
-    found, sizes = memory.layout(plan, spec, min(ways.memory_B or free_B, free_B), ways.weights)
+    found, sizes = memory.layout(plan, spec, min(ways.memory_B or free_B, free_B), ways)
     for line in found.lines(sizes):
         tell(line)
     return found
 
 
-def _change(dit: VideoDiT, ways: Ways, loras: Sequence[Lora], device: torch.device) -> None:
-    """A network as it is to be run. LoRAs come before rounding, which then rounds their sum."""
-    if loras:
-        lora.fuse(dit, loras)
-    if ways.weights is not None:
-        quantise(dit, ways.weights, device)
-    if ways.window is not None:
-        set_windows(dit, ways.window)
+def _change(networks: Sequence[VideoDiT], ways: Ways, device: torch.device) -> None:
+    """Networks as they are to be run. LoRAs come before rounding, which then rounds their sum."""
+    if ways.loras:
+        lora.fuse(networks[0], ways.loras, networks[1] if len(networks) > 1 else None)
+    for dit in networks:
+        if ways.weights is not None:
+            quantise(dit, ways.weights, device)
+        if ways.window is not None:
+            set_windows(dit, ways.window)
 
 
 def _sums(loras: Sequence[Lora]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from kinowatt.energy.anatomy import Anatomy
 from kinowatt.engine import cost
 from kinowatt.engine.plan import Plan, fill
+from kinowatt.engine.ways import Ways
 from kinowatt.errors import ShotError
 from kinowatt.models.savings import BYTES_PER_WEIGHT
 from kinowatt.models.spec import ModelSpec
@@ -23,6 +24,7 @@ from kinowatt.models.wan_specs import WanSpec
 
 RESERVED_B = 0.6e9  # what CUDA and its libraries hold themselves
 TOKEN_B = 40  # per token and unit of width, for one clip of a batch
+CACHE_B = 4  # more where steps are cached
 PIXEL_B = {8: 15_500, 16: 13_500}  # per pixel of the canvas while decoding, by the codec's pixels per latent (2.1, 2.2)
 UMT5_B, CODEC_B, CLIP_B = 11.4e9, {8: 0.26e9, 16: 1.42e9}, 1.3e9  # of the files of the Wan team, in bfloat16
 TILES = (1.0, 0.5, 0.25, 0.125)  # of the canvas's longer side
@@ -94,28 +96,29 @@ def _parameters(folder: Path) -> float:
     return float(sum(math.prod(shape) for path in sorted(folder.glob("*.safetensors")) for shape in cost.header(path)[0].values()))
 
 
-def layout(plan: Plan, spec: ModelSpec, device_B: float, weights: str | None = None) -> tuple[Layout, Sizes]:
+def layout(plan: Plan, spec: ModelSpec, device_B: float, ways: Ways | None = None) -> tuple[Layout, Sizes]:
     """The quickest layout that fits: all resident, then less and less. ShotError, with what would work, if none does.
 
-    `weights`: "int8" or "fp8" where the user has chosen so. Rounding is never chosen here: all that is chosen is exact but tiles.
+    `ways`: what the user has chosen. Rounding is never chosen here: all that is chosen is exact but tiles.
     """
-    sizes, anatomy = sizes_of(spec), cost.known(spec)
-    if weights is not None:
-        sizes = replace(sizes, network_B=sizes.network_B / 2.0 * BYTES_PER_WEIGHT[weights])
-    found = _layout(plan, spec, anatomy, sizes, device_B, weights)
+    sizes, anatomy, ways = sizes_of(spec), cost.known(spec), ways or Ways()
+    if ways.weights is not None:
+        sizes = replace(sizes, network_B=sizes.network_B / 2.0 * BYTES_PER_WEIGHT[ways.weights])
+    found = _layout(plan, spec, anatomy, sizes, device_B, ways)
     if found is None:
-        raise ShotError(_refusal(plan, spec, anatomy, sizes, device_B, weights))
+        raise ShotError(_refusal(plan, spec, anatomy, sizes, device_B, ways))
     return found, sizes
 
 
-def _layout(plan: Plan, spec: ModelSpec, anatomy: Anatomy, sizes: Sizes, device_B: float, weights: str | None) -> Layout | None:
+def _layout(plan: Plan, spec: ModelSpec, anatomy: Anatomy, sizes: Sizes, device_B: float, ways: Ways) -> Layout | None:
     room_B, side = device_B - RESERVED_B, spec.grid // anatomy.patch[1]
     decode = _decoding(plan, side, room_B - sizes.codec_B)
     if decode is None:
         return None
     tile, decode_B = decode
-    at = Layout(device_B, tile=tile, weights=weights, decode_B=decode_B + sizes.codec_B)
-    one_B = TOKEN_B * anatomy.width * anatomy.tokens(plan.frames, plan.canvas_width, plan.canvas_height)
+    at = Layout(device_B, tile=tile, weights=ways.weights, decode_B=decode_B + sizes.codec_B)
+    held_B = TOKEN_B + (CACHE_B if ways.step_cache else 0)
+    one_B = held_B * anatomy.width * anatomy.tokens(plan.frames, plan.canvas_width, plan.canvas_height)
     passes = 1 if plan.shot.guidance == 1.0 else 2
     for split, swap in ((False, False), (False, True), (True, True)) if sizes.networks > 1 else ((False, False), (True, False)):
         busy_B = one_B * (1 if split else passes)
@@ -147,7 +150,7 @@ def _decoding(plan: Plan, side: int, room_B: float) -> tuple[tuple[int, int] | N
     return None
 
 
-def _refusal(plan: Plan, spec: ModelSpec, anatomy: Anatomy, sizes: Sizes, device_B: float, weights: str | None) -> str:
+def _refusal(plan: Plan, spec: ModelSpec, anatomy: Anatomy, sizes: Sizes, device_B: float, ways: Ways) -> str:
     """Why nothing fits, and what would: a smaller picture, a shorter clip, or more memory."""
 
     def fits(change: Callable[[Plan], dict[str, Any]], device_B: float = device_B) -> bool:
@@ -155,7 +158,7 @@ def _refusal(plan: Plan, spec: ModelSpec, anatomy: Anatomy, sizes: Sizes, device
             smaller = fill(replace(plan.shot, **change(plan)), spec)
         except ShotError:
             return False
-        return _layout(smaller, spec, anatomy, sizes, device_B, weights) is not None
+        return _layout(smaller, spec, anatomy, sizes, device_B, ways) is not None
 
     said = (
         f"{plan.frames} frames of {plan.canvas_width}x{plan.canvas_height} with {spec.name} do not fit into {device_B / 1e9:.1f} GB, "

@@ -14,7 +14,7 @@ from kinowatt.engine.conditioning import Known, placed, to_signal
 from kinowatt.engine.memory import Layout
 from kinowatt.models.dit import VideoDiT
 from kinowatt.models.protocols import Codec, Denoiser
-from kinowatt.models.wan import WanDenoiser, image_channels, image_features
+from kinowatt.models.wan import ImageEncoder, WanDenoiser, image_channels
 from kinowatt.models.wan_model import WanModel
 from kinowatt.shot import Anchor
 
@@ -26,6 +26,7 @@ class WanRuntime:
         self.codec: Codec = model.codec
         self._stand_ins: dict[VideoDiT, Callable[..., torch.Tensor]] = {}
         self._model, self._device, self._layout = model, device, layout or Layout(0.0)
+        self._eyes: ImageEncoder | None = None
         kind = str(model.experts.high.proj_out.weight.dtype).removeprefix("torch.")
         self.name = f"torch {kind}" + (" on a CPU" if device.type == "cpu" and kind != "float32" else "")
         self._denoiser: Denoiser = WanDenoiser(model.experts)
@@ -63,8 +64,10 @@ class WanRuntime:
         if self._model.folder.dit.image_tokens is not None:
             pictures += [a.clip.frames_TCHW[-1] for start, a in hard if start + a.clip.frames == frames][-1:]
         images = [Image.fromarray(np.ascontiguousarray(p.transpose(1, 2, 0))) for p in pictures]
-        kind = self._model.experts.high.proj_out.weight.dtype
-        return image_features(self._model.folder.path, images, kind, str(self._device))
+        if self._eyes is None:
+            kind = self._model.experts.high.proj_out.weight.dtype
+            self._eyes = ImageEncoder.from_folder(self._model.folder.path, kind, self._device)
+        return self._eyes.features(images)
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32.

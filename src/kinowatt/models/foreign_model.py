@@ -13,6 +13,7 @@ import torch
 from kinowatt.errors import KinowattError, MissingDependency, WeightsError
 from kinowatt.models import foreign, weights
 from kinowatt.models.foreign import ForeignSpec
+from kinowatt.models.quiet import quiet
 
 ROOM = 0.7  # of an accelerator's free memory may hold weights; the rest is for what is computed
 FLOAT32 = ("AutoencoderKLWan",)  # codecs that diffusers' examples keep in float32
@@ -57,7 +58,7 @@ def _pipeline(spec: ForeignSpec, dtype: torch.dtype) -> Any:
         import transformers
     except ImportError as error:
         raise MissingDependency(f"{spec.name} needs diffusers and transformers; pip install 'kinowatt[diffusers]'") from error
-    with _quiet(), _readable(spec):
+    with quiet("diffusers", "transformers"), _readable(spec):
         networks = {}
         parts = foreign.components(spec.folder)
         for name in foreign.weight_files(spec.folder):
@@ -93,23 +94,6 @@ def _readable(spec: ForeignSpec) -> Iterator[None]:
         raise MissingDependency(f"{spec.name} needs more: {first_line(error)}") from error
     except Exception as error:
         raise WeightsError(f"{spec.folder} cannot be read by diffusers ({first_line(error)}); download it again") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the bars of loading: we have our own."""
-    from diffusers.utils import logging as theirs
-    from transformers.utils import logging as others
-
-    were = [(log, log.is_progress_bar_enabled()) for log in (theirs, others)]
-    for log, _ in were:
-        log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log, was in were:
-            if was:
-                log.enable_progress_bar()
 
 
 def place(pipe: Any, device: torch.device) -> None:

@@ -6,10 +6,6 @@ about scales (embedders, norms, modulation, output), stays as it is.
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +13,7 @@ from torch import nn
 
 from kinowatt.errors import MissingDependency, ShotError
 from kinowatt.models.dit import VideoDiT
+from kinowatt.models.quiet import quiet
 from kinowatt.models.savings import BYTES_PER_WEIGHT
 
 HOPPER = (9, 0)  # the first compute capability with an FP8 product that takes a scale per row
@@ -33,7 +30,7 @@ def quantise(dit: VideoDiT, kind: str, device: torch.device | str | None = None)
     if kind not in BYTES_PER_WEIGHT:
         raise ShotError(f"weights {kind!r} are unknown; use {' or '.join(BYTES_PER_WEIGHT)}")
     where = torch.device(device) if device is not None else dit.proj_out.weight.device
-    with _quiet():
+    with quiet():
         try:
             from torchao.quantization import quantize_
         except ImportError as error:
@@ -64,16 +61,3 @@ def _config(kind: str, device: torch.device, dtype: torch.dtype) -> Any:
     if cuda and torch.cuda.get_device_capability(device) >= HOPPER and dtype == torch.bfloat16:
         return q.Float8DynamicActivationFloat8WeightConfig(granularity=q.PerRow(), set_inductor_config=False)
     return q.Float8WeightOnlyConfig(set_inductor_config=False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torchao tells of compiled parts for other machines when it is imported; those are no concern of the user's."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -16,6 +16,7 @@ import torch
 
 from kinowatt.errors import MissingDependency, WeightsError
 from kinowatt.models import weights
+from kinowatt.models.quiet import quiet
 
 WEIGHTS = "model.safetensors"
 LENGTH = 512  # rows that Wan's network was trained to attend to, whatever the prompt
@@ -54,6 +55,11 @@ class UMT5:
     @classmethod
     def from_folder(cls, path: Path, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu") -> UMT5:
         """Of text_encoder/ and tokenizer/ in a diffusers folder of Wan. WeightsError if they cannot be read; MissingDependency."""
+        with quiet("transformers"):
+            return cls._read(path, dtype, device)
+
+    @classmethod
+    def _read(cls, path: Path, dtype: torch.dtype, device: torch.device | str) -> UMT5:
         try:
             from transformers import AutoTokenizer, UMT5Config, UMT5EncoderModel
         except ImportError as error:

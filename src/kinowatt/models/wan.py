@@ -21,6 +21,7 @@ from kinowatt.models import weights
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.models.layers import Context
 from kinowatt.models.protocols import Codec
+from kinowatt.models.quiet import quiet
 from kinowatt.models.wan_specs import PIPELINES, read_json
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -271,7 +272,7 @@ class Experts(nn.Module):
 class WanDenoiser:
     """The experts as a `Denoiser` for one take: what belongs to its prompt and its images is computed once and kept.
 
-    `channels_BCFHW`: see `image_channels`; `image_BLD`: see `image_features`; both for one clip or for each of a batch.
+    `channels_BCFHW`: see `image_channels`; `image_BLD`: see `ImageEncoder`; both for one clip or for each of a batch.
     `stand_ins`: what is called with (x, level, contexts) in the place of a network, where it is not called itself.
     """
 
@@ -326,34 +327,42 @@ def image_channels(codec: Codec, signal_BCTHW: torch.Tensor, given: Sequence[boo
     return torch.cat([mask.to(latents), latents], 1)
 
 
-def image_features(folder: Path, images: Sequence[Any], dtype: torch.dtype = torch.float32, device: str = "cpu") -> torch.Tensor:
-    """CLIP features (1, 257 per image, 1280) of one image or of a first and a last one (PIL), as Wan 2.1 I2V attends to them.
+class ImageEncoder:
+    """CLIP, as Wan 2.1 I2V attends to it, run by transformers. Legend: protocols.py."""
 
-    The last layer but one, by the encoder in image_encoder/. MissingDependency without transformers; WeightsError.
-    """
-    try:
-        from transformers import CLIPVisionModel
-        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-    except ImportError as error:
-        raise MissingDependency("Wan 2.1 image-to-video needs transformers 5; pip install 'kinowatt[wan]'") from error
-    if not (folder / "image_encoder").is_dir():
-        raise WeightsError(f"{folder} has no image encoder: image_encoder/ is missing; download the folder again")
-    with weights.read_elsewhere(f"the image encoder in {folder}"):
-        for name in ("image_encoder/config.json", "image_processor/preprocessor_config.json"):
-            read_json(folder / name)
-        for path in weights.shards(folder / "image_encoder", "model.safetensors"):
-            weights.headers(path)  # what is wrong is said better here than by the other library
-        processor = CLIPImageProcessorPil.from_pretrained(folder / "image_processor", local_files_only=True)
-        read: Any = CLIPVisionModel.from_pretrained
-        options = {"local_files_only": True, "use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-        encoder, info = read(folder / "image_encoder", dtype=dtype, **options)
-        encoder.eval().to(torch.device(device))
-    if lacking := sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}):
-        said = f"{lacking[0]} is missing or has another shape"
-        raise WeightsError(f"{folder / 'image_encoder'} holds another image encoder than its config.json says: {said}; download it again")
-    with torch.inference_mode():
-        pixels = processor(images=list(images), return_tensors="pt")["pixel_values"].to(device, dtype)
-        return encoder(pixel_values=pixels, output_hidden_states=True).hidden_states[-2].flatten(0, 1)[None]
+    def __init__(self, processor: Any, encoder: Any) -> None:
+        self._processor, self._encoder = processor, encoder
+
+    @classmethod
+    def from_folder(cls, folder: Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> ImageEncoder:
+        """Of image_encoder/ and image_processor/ in a diffusers folder. MissingDependency without transformers; WeightsError."""
+        with quiet("transformers"):
+            try:
+                from transformers import CLIPVisionModel
+                from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+            except ImportError as error:
+                raise MissingDependency("Wan 2.1 image-to-video needs transformers 5; pip install 'kinowatt[wan]'") from error
+            if not (folder / "image_encoder").is_dir():
+                raise WeightsError(f"{folder} has no image encoder: image_encoder/ is missing; download the folder again")
+            with weights.read_elsewhere(f"the image encoder in {folder}"):
+                for name in ("image_encoder/config.json", "image_processor/preprocessor_config.json"):
+                    read_json(folder / name)
+                for path in weights.shards(folder / "image_encoder", "model.safetensors"):
+                    weights.headers(path)  # what is wrong is said better here than by the other library
+                processor = CLIPImageProcessorPil.from_pretrained(folder / "image_processor", local_files_only=True)
+                read: Any = CLIPVisionModel.from_pretrained
+                options = {"local_files_only": True, "use_safetensors": True, "ignore_mismatched_sizes": True}
+                encoder, info = read(folder / "image_encoder", dtype=dtype, output_loading_info=True, **options)
+        if lacking := sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}):
+            where, said = folder / "image_encoder", f"{lacking[0]} is missing or has another shape"
+            raise WeightsError(f"{where} holds another image encoder than its config.json says: {said}; download it again")
+        return cls(processor, encoder.eval().requires_grad_(False).to(device))
+
+    @torch.inference_mode()
+    def features(self, images: Sequence[Any]) -> torch.Tensor:
+        """(1, 257 per image, 1280) of one image or of a first and a last one (PIL): the last layer but one."""
+        pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"].to(self._encoder.device, self._encoder.dtype)
+        return self._encoder(pixel_values=pixels, output_hidden_states=True).hidden_states[-2].flatten(0, 1)[None]
 
 
 def sigmas(steps: int, shift: float, scheduler: str) -> torch.Tensor:
