@@ -9,6 +9,7 @@ KinowattError                 base of all
         OutputError           a place that cannot be written
         WeightsError          missing, damaged or foreign weights
         MissingDependency     an extra or a system library is not installed
+        GridError             weather, a network or a plant that a grid study cannot use
     DeviceError               the device failed under us (out of memory, lost): exit code 1
 """
 
@@ -51,6 +52,10 @@ class WeightsError(InputError):
 
 class MissingDependency(InputError):
     """An optional package or a system library is needed and absent."""
+
+
+class GridError(InputError):
+    """Weather, a network or a plant cannot be used in a grid study."""
 
 
 class DeviceError(KinowattError):

@@ -78,7 +78,9 @@ def ours(folder: Path, preset: Preset, device: str, runtime: str, weights: str |
             decode_s,
             energy.total_J,
             energy.measured_J is not None,
-            f"kinowatt {take.runtime}" + (f", {weights}" if weights else "") + (f", step cache {step_cache:g}" if step_cache else ""),
+            f"kinowatt {take.runtime}"
+            + (f", {weights}" if weights and weights not in take.runtime else "")
+            + (f", step cache {step_cache:g}" if step_cache else ""),
         )
 
     return make

@@ -6,6 +6,7 @@ that whatever else the machine does meets them alike. Ratios are medians over ro
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import statistics
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,11 @@ class _Process:
         command = [sys.executable, "-m", "kinowatt.bench.contestant"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True)
         first = {"kind": contestant.kind, "options": dict(contestant.options), "folder": str(folder.resolve())}
-        self.loaded = self.ask(**first, preset=preset, device=device, out=str(out))
+        try:
+            self.loaded = self.ask(**first, preset=preset, device=device, out=str(out))
+        except DeviceError:
+            self.close()
+            raise
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Its answer. DeviceError if it ends without one."""
@@ -110,7 +115,7 @@ class _Process:
         assert answers is not None
         try:
             print(json.dumps(request), file=asked, flush=True)
-            line = _line(answers)
+            line = answers.readline()
         except BrokenPipeError:
             line = ""
         if not line:
@@ -121,18 +126,14 @@ class _Process:
 
     def close(self) -> None:
         """End it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()
-
-
-def _line(answers: IO[str]) -> str:
-    return answers.readline()
+        with self._process, self._log:  # closes what is open
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
 
 
 def compare(

@@ -12,8 +12,7 @@ from kinowatt.engine import foreign, memory, parallel
 from kinowatt.engine.engine import Engine
 from kinowatt.engine.offload import BlockStream
 from kinowatt.engine.plan import fill
-from kinowatt.engine.runtime import choose
-from kinowatt.engine.wan_runtime import WanRuntime
+from kinowatt.engine.runtime import choose, choose_wan
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import ShotError
 from kinowatt.models import lora, specs, wan_model, wan_specs, weights
@@ -70,6 +69,9 @@ def _load_wan(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: S
         raise ShotError("--vram plans the memory of a GPU, and this would run on the CPU; leave it out, or look with --dry-run")
     if spec.folder == Path():
         spec = replace(spec, folder=wan_specs.find(spec.name, download=True))
+    by_openvino = ways.runtime == "openvino"
+    if by_openvino and (ways.step_cache or ways.window or ways.weights == "fp8"):
+        raise ShotError("OpenVINO runs a network whole, exact or with --weights int8; leave out other savings, or use --runtime torch")
     layout = _layout(spec, device, ways, shot, tell)
     cpu = torch.device("cpu")
     short = torch.bfloat16 if device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() else torch.float32
@@ -77,7 +79,8 @@ def _load_wan(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: S
     first = cpu if ways.weights or layout.resident is not None else device
     places = wan_model.Devices(first, device, cpu if layout.text_on_cpu else device)
     model = wan_model.load(spec, short, places, swap=layout.swap)
-    _change(model.networks, ways, device if layout.resident is None else cpu)
+    # OpenVINO rounds in its own way, from steps that it has seen.
+    _change(model.networks, replace(ways, weights=None) if by_openvino else ways, device if layout.resident is None else cpu)
     for dit in model.networks:
         if layout.resident is not None:
             BlockStream(dit, device, layout.resident)
@@ -85,7 +88,8 @@ def _load_wan(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: S
             dit.to(device)
     model.experts.device = device
     model = replace(model, sha256="+".join((model.sha256, *_sums(ways.loras))))
-    return Engine(model, device, WanRuntime(model, device, layout), ways)
+    runtime = choose_wan(ways.runtime, model, device, layout, int8=by_openvino and ways.weights == "int8")
+    return Engine(model, device, runtime, ways)
 
 
 def _layout(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: Shot | None, tell: Told) -> memory.Layout:

@@ -117,8 +117,8 @@ def _layout(plan: Plan, spec: ModelSpec, anatomy: Anatomy, sizes: Sizes, device_
         return None
     tile, decode_B = decode
     at = Layout(device_B, tile=tile, weights=ways.weights, decode_B=decode_B + sizes.codec_B)
-    held_B = TOKEN_B + (CACHE_B if ways.step_cache else 0)
-    one_B = held_B * anatomy.width * anatomy.tokens(plan.frames, plan.canvas_width, plan.canvas_height)
+    width_B = TOKEN_B + (CACHE_B if ways.step_cache else 0)
+    one_B = width_B * anatomy.width * anatomy.tokens(plan.frames, plan.canvas_width, plan.canvas_height)
     passes = 1 if plan.shot.guidance == 1.0 else 2
     for split, swap in ((False, False), (False, True), (True, True)) if sizes.networks > 1 else ((False, False), (True, False)):
         busy_B = one_B * (1 if split else passes)

@@ -1,0 +1,102 @@
+"""What a nowcast is held against: smart persistence, alone and with the residuals of analogs, climatology, and independent sites.
+
+All work on the clear-sky index and return members (M, L, H, W) for the L frames after the frame `now`. Legend: see history.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinowatt.errors import GridError
+from kinowatt.grid.history import MOST, History, days
+
+PAST = 4  # frames that a nowcast sees, the present one among them
+NEAR_DAYS = 20  # of the year, for climatology
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """The frames of a history that forecasts may learn from: `starts` (S,) are frames with a whole past and future in daylight."""
+
+    history: History
+    starts: np.ndarray
+    leads: int
+    features_SD: np.ndarray
+
+
+def usable(history: History, leads: int, days_in: np.ndarray | None = None) -> np.ndarray:
+    """Frames with daylight everywhere from the frame itself to the last of its `leads`, without a gap, on the given days."""
+    lit = history.day[:, history.field.mask_HW].all(1)
+    count = len(lit) - leads - PAST + 1
+    if count < 1:
+        return np.zeros(0, int)
+    frames = np.arange(PAST - 1, PAST - 1 + count)
+    ok = np.all([lit[frames + k] for k in range(leads + 1)], axis=0)
+    span = history.field.times[frames + leads] - history.field.times[frames - PAST + 1]
+    ok &= abs(span / np.timedelta64(1, "s") / 3600.0 - (leads + PAST - 1) * history.field.hours_per_frame) < 1e-3
+    if days_in is not None:
+        ok &= np.isin(days(history.field.times[frames]), days_in)
+    return frames[ok]
+
+
+def library(history: History, leads: int, days_in: np.ndarray | None = None) -> Library:
+    """All usable frames, with what makes two of them alike. GridError if there are fewer than ten."""
+    starts = usable(history, leads, days_in)
+    if len(starts) < 10:
+        raise GridError(f"only {len(starts)} frames have {leads} frames of daylight after them; give a longer history with --fit")
+    return Library(history, starts, leads, np.stack([features(history, int(s)) for s in starts]))
+
+
+def features(history: History, now: int) -> np.ndarray:
+    """Level, spread in space, change in the last hour, spread of that change, sun and hour: each in units of about one spread."""
+    mask = history.field.mask_HW
+    index = history.index[now][mask]
+    # Before sunrise there is no index: a change that is not known counts as none.
+    earlier = np.where(history.day[now - 2][mask], history.index[now - 2][mask], index)
+    change, sun = index - earlier, history.elevation[now][mask].mean()
+    rising = 1.0 if history.elevation[now + 1][mask].mean() > sun else 0.0
+    return np.array([index.mean() / 0.1, index.std() / 0.07, change.mean() / 0.1, change.std() / 0.1, sun / 20.0, rising])
+
+
+def smart_persistence(history: History, now: int, leads: int) -> np.ndarray:
+    """The present index goes on (1, L, H, W)."""
+    return np.repeat(history.index[None, now : now + 1], leads, 1)
+
+
+def analogs(lib: Library, history: History, now: int, members: int) -> np.ndarray:
+    """Smart persistence with the residual fields that followed the frames most like the present one."""
+    away_S = np.square(lib.features_SD - features(history, now)).sum(1)
+    if lib.history is history:
+        away_S[days(history.field.times[lib.starts]) == days(history.field.times[now : now + 1])] = np.inf
+    chosen = lib.starts[np.argsort(away_S)[np.arange(members) % len(lib.starts)]]
+    residual = np.stack([lib.history.index[s + 1 : s + 1 + lib.leads] - lib.history.index[s] for s in chosen])
+    return np.clip(smart_persistence(history, now, lib.leads) + residual, 0.0, MOST)
+
+
+def climatology(lib: Library, history: History, now: int, members: int, rng: np.random.Generator) -> np.ndarray:
+    """What the index was at this time of day on days of this season, whichever the weather."""
+    times, own = lib.history.field.times[lib.starts], history.field.times[now]
+    of_day = _hour(times) - _hour(own[None])
+    of_year = (_year_day(times) - _year_day(own[None]) + 183) % 365 - 183
+    near = np.flatnonzero((abs(of_day) < 0.26) & (abs(of_year) <= NEAR_DAYS))
+    if not len(near):
+        near = np.argsort(abs(of_year) / NEAR_DAYS + abs(of_day))[:members]
+    chosen = lib.starts[rng.choice(near, members, replace=len(near) < members)]
+    return np.stack([lib.history.index[s + 1 : s + 1 + lib.leads] for s in chosen])
+
+
+def independent(members_MLHW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same members at each site, but in an order of its own: the marginals stay, the field goes."""
+    count, leads, height, width = members_MLHW.shape
+    order = np.argsort(rng.random((count, 1, height, width)), 0)
+    return np.take_along_axis(members_MLHW, np.broadcast_to(order, members_MLHW.shape), 0)
+
+
+def _hour(times: np.ndarray) -> np.ndarray:
+    return np.asarray((times - times.astype("datetime64[D]")) / np.timedelta64(1, "h"))
+
+
+def _year_day(times: np.ndarray) -> np.ndarray:
+    return np.asarray((times.astype("datetime64[D]") - times.astype("datetime64[Y]").astype("datetime64[D]")).astype(int))
