@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,20 +15,14 @@ from kinowatt.models.wan_vae import WanCodec
 
 pytest.importorskip("diffusers", reason="bench compares with diffusers")
 
+pytestmark = pytest.mark.usefixtures("quietly")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bench") / "smoke"
     write(PRESETS["smoke"], path)
     return path
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """transformers' own deprecations are not ours to mend."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def test_a_folder_is_read_here(folder: Path) -> None:

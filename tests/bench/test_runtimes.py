@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,13 +35,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quietly: None) -> None:
     monkeypatch.setenv("KINOWATT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of transformers, inductor and nncf about their own parts
-        yield
 
 
 def model(folder: Path, dtype: torch.dtype = torch.float32) -> WanModel:

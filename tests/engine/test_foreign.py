@@ -31,6 +31,8 @@ transformers = pytest.importorskip("transformers", reason="needs kinowatt[diffus
 # Of torch, about Mochi on a CPU.
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def t5() -> tuple[Any, Any]:
     """A tokenizer of letters and a text encoder of one layer."""
@@ -107,15 +109,6 @@ def hunyuan15() -> Any:
     guider = diffusers.ClassifierFreeGuidance(guidance_scale=6.0)
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0)
     return diffusers.HunyuanVideo15Pipeline(qwen, tokenizer, network, codec, scheduler, glyphs, transformers.ByT5Tokenizer(), guider)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks as small as these are slower on several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -360,7 +353,7 @@ def test_costs_are_predicted_from_its_own_files(camera: ForeignEngine, loaded: A
     assert camera.anatomy.tokens(plan.frames, 64, 32) == 2 * 1 * 2
     assert isinstance(camera.predict(plan), Prediction)
     assert cost.work(plan, camera.anatomy).steps == 2
-    assert engines.anatomy(replace(camera.model.spec, width=0)) is None
+    assert cost.of(replace(camera.model.spec, width=0)) is None
     linear = loaded(sana).anatomy
     assert linear.pass_FLOP(200) == 2 * linear.pass_FLOP(100), "attention that is linear in the tokens"
 

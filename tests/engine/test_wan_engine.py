@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import wan_folders
 from PIL import Image
 
+import wan_folders
 from kinowatt.clip import Clip
 from kinowatt.engine.conditioning import to_signal
 from kinowatt.engine.engine import Engine, Progress, Take
@@ -26,13 +24,7 @@ from kinowatt.shot import END, START, Anchor, Shot, connect, extend, remix
 
 SIZE, FRAMES, STEPS = (96, 64), 9, 4
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """Other people's deprecations are not ours to mend."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+pytestmark = pytest.mark.usefixtures("quietly", "one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -38,16 +38,7 @@ WEIGHTS = {
 PARTS = list(WEIGHTS)
 IN_FOLDERS = PARTS[:-1]
 
-
-@pytest.fixture(autouse=True)
-def _quiet_and_quick() -> Iterator[None]:
-    """Other people's deprecations are not ours to mend. One thread: for nets so small, more only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("quietly", "one_thread")
 
 
 def _write_json(path: Path, values: Any) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,7 @@ CONFIG = DiTConfig(
 Tensors = dict[str, torch.Tensor]
 Rows = list[tuple[str, int, int]]  # layer, outputs, inputs
 
-
-@pytest.fixture(autouse=True)
-def _quiet_and_quick() -> Iterator[None]:
-    """Other people's deprecations are not ours to mend. One thread: for nets so small, more only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("quietly", "one_thread")
 
 
 def network(seed: int = 0, dtype: torch.dtype = torch.float32) -> VideoDiT:

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,13 +25,7 @@ diffusers = pytest.importorskip("diffusers", reason="parity needs kinowatt[diffu
 
 IMAGE = {"in_channels": 36, "image_dim": 20, "added_kv_proj_dim": 32, "pos_embed_seq_len": None}
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Any:
-    """Other people's deprecations are not ours to mend; our own warnings stay errors in the other tests."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+pytestmark = pytest.mark.usefixtures("quietly", "one_thread")
 
 
 def transformer(seed: int = 0, **changes: Any) -> Any:

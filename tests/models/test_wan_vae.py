@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from kinowatt.errors import WeightsError
 from kinowatt.models.wan_vae import WEIGHTS, WanCodec, WanCodecConfig
+from peak import peak_bytes
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -223,39 +221,6 @@ def test_a_folder_that_cannot_work_is_refused_in_one_sentence(folders: dict[str,
         WanCodec.from_folder(tmp_path / "wan")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
-
-
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations gave out and that still live, and their peak. Scratch within one is not seen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live, self.peak, self._known = 0, 0, {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, torch.Tensor):
-                self._watch(tensor.untyped_storage())
-        return out
-
-    def _watch(self, storage: torch.UntypedStorage) -> None:
-        key, size = id(storage), storage.nbytes()
-
-        def free(_: Any) -> None:
-            self.live -= size
-            del self._known[key]
-
-        if key not in self._known:
-            self._known[key] = weakref.ref(storage, free)
-            self.live += size
-            self.peak = max(self.peak, self.live)
-
-
-def peak_bytes(work: Any) -> int:
-    with torch.no_grad(), LiveBytes() as count:
-        work()
-    return count.peak
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -123,7 +124,8 @@ class ForeignEngine:
         pipe = self._pipe(spec.with_image if anchors else spec.pipeline)
         call, notes = self._call(pipe, plan)
         try:
-            with _watched(pipe, watch):
+            with _watched(pipe, watch), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the pipeline about its own parts
                 result = pipe(**call)
         except ValueError as error:  # diffusers' way of saying that a request does not fit the model
             if error is watch.raised or isinstance(error, KinowattError):

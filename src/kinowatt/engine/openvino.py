@@ -6,6 +6,7 @@ import copy
 import hashlib
 import io
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from kinowatt.errors import MissingDependency, ShotError
 from kinowatt.models.dit import VideoDiT
 from kinowatt.models.layers import Context
 from kinowatt.places import cache
 
+ROWS = 64  # of text: lengths are rounded up to it, for each other length is another network to convert
+GRAPHS = 2  # goes up when networks are written in another way, so that graphs of before are not found
 SAMPLES = 6  # denoising steps that int8 is calibrated on
 Arrays = list[np.ndarray]
 
@@ -36,7 +40,7 @@ def path_of(sha256: str, kind: str, inputs: Sequence[torch.Tensor]) -> Path:
     """Where the network of these weights, for inputs of these shapes, is or will be."""
     import openvino
 
-    told = f"{openvino.__version__} {sha256} {kind} {[list(t.shape) for t in inputs]}"
+    told = f"{openvino.__version__} {GRAPHS} {sha256} {kind} {[list(t.shape) for t in inputs]}"
     return cache_folder() / f"{kind}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.xml"
 
 
@@ -122,7 +126,10 @@ class OpenVinoNetwork:
         if self._known is None or self._known[0] is not contexts:
             k, v = (torch.stack([getattr(c, name) for c in contexts]).float() for name in ("k", "v"))
             bias = contexts[0].bias_B11L
-            self._known = contexts, [k, v, k.new_zeros(k.shape[1], 1, 1, k.shape[2]) if bias is None else bias.float()]
+            bias = k.new_zeros(k.shape[1], 1, 1, k.shape[2]) if bias is None else bias.float()
+            more = -k.shape[2] % ROWS
+            k, v = (F.pad(t, (0, 0, 0, 0, 0, more)) for t in (k, v))
+            self._known = contexts, [k, v, F.pad(bias, (0, more), value=-math.inf)]
         return self._known[1]
 
     def _of(self, inputs: tuple[torch.Tensor, ...]) -> Callable[[Arrays], Any]:

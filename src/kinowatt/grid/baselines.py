@@ -89,7 +89,7 @@ def climatology(lib: Library, history: History, now: int, members: int, rng: np.
 
 def independent(members_MLHW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The same members at each site, but in an order of its own: the marginals stay, the field goes."""
-    count, leads, height, width = members_MLHW.shape
+    count, _, height, width = members_MLHW.shape
     order = np.argsort(rng.random((count, 1, height, width)), 0)
     return np.take_along_axis(members_MLHW, np.broadcast_to(order, members_MLHW.shape), 0)
 

@@ -171,7 +171,16 @@ def _rated(net: Any, in_service: np.ndarray) -> tuple[Any, ...]:
             names.append(str(row["name"]) if row.get("name") is not None and str(row["name"]) != "nan" else f"{table} {number}")
             limit = float(row.get("max_loading_percent", np.nan))
             limits.append(FULL_percent if np.isnan(limit) else limit)
-    return np.array(branches, int), np.array(sides, bool), np.array(amperes), np.array(owners, int), tuple(kinds), tuple(names), np.array(index, int), np.array(limits)
+    return (
+        np.array(branches, int),
+        np.array(sides, bool),
+        np.array(amperes),
+        np.array(owners, int),
+        tuple(kinds),
+        tuple(names),
+        np.array(index, int),
+        np.array(limits),
+    )
 
 
 def _regulated(net: Any, unusual: bool) -> tuple[bool, tuple[str, ...]]:

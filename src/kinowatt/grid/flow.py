@@ -15,7 +15,6 @@ import numpy as np
 
 from kinowatt.errors import GridError
 from kinowatt.grid.circuit import Circuit
-from kinowatt.grid.network import Network
 
 BATCH = 4096  # snapshots at a time: what they need stays in the cache and within 100 MB
 STIFF_VA = 1e15  # short-circuit power of sources: their voltage is given
@@ -169,14 +168,16 @@ def with_pandapower(circuit: Circuit, net: Any, p_SN_MW: np.ndarray, q_SN_Mvar: 
     return _masked(loading, voltage, sent, losses, converged)
 
 
-def check(network: Network, p_SN_MW: np.ndarray, q_SN_Mvar: np.ndarray, flows: Flows) -> Check:
+def check(circuit: Circuit, net: Any, p_SN_MW: np.ndarray, q_SN_Mvar: np.ndarray, flows: Flows) -> Check:
     """Compare solved snapshots with pandapower's results. GridError if a voltage differs by more than 1e-5 pu."""
-    theirs = with_pandapower(network.circuit, network.net, p_SN_MW, q_SN_Mvar)
+    theirs = with_pandapower(circuit, net, p_SN_MW, q_SN_Mvar)
     alone, both = int((theirs.converged_S != flows.converged_S).sum()), theirs.converged_S & flows.converged_S
     if not both.any():
         return Check(len(both), alone, 0.0, 0.0)
     voltage = float(abs(theirs.voltage_SN_pu[both] - flows.voltage_SN_pu[both]).max())
     loading = float(abs(theirs.loading_SE_percent[both] - flows.loading_SE_percent[both]).max())
     if voltage > AGREE_pu:
-        raise GridError(f"pandapower and power-grid-model differ by {voltage:.1e} pu on {network.name}, more than {AGREE_pu:.0e}; trust neither")
+        raise GridError(
+            f"pandapower and power-grid-model differ by {voltage:.1e} pu on this network, more than {AGREE_pu:.0e}; trust neither"
+        )
     return Check(len(both), alone, voltage, loading)

@@ -17,11 +17,13 @@ import numpy as np
 
 from kinowatt.errors import GridError, MissingDependency
 from kinowatt.grid.circuit import Circuit, circuit_of
+from kinowatt.grid.flow import Solver
 
 SIMBENCH = "simbench:"
 YEAR = 2016  # of SimBench's profiles: 366 days of 96 quarter hours
 DAY = 96
 KINDS = ("pv", "wind", "other")
+TAP_ROUNDS = 10
 SIMBENCH_LICENCE = "SimBench data, ODbL 1.0 (Meinecke et al. 2020, doi:10.3390/en13123290)"
 OWN_LICENCE = "the user's own network; no licence is known"
 
@@ -97,9 +99,10 @@ def read_network(said: str, coordinates: Path | None = None) -> Network:
         circuit = circuit_of(net)
         lat_N, lon_N = _places(net, circuit, source, coordinates)
         tables, said_of_profiles = _profiles(net, circuit)
+        circuit, said_of_taps = _tapped(net, circuit, tables)
     name = source.removeprefix(SIMBENCH).removesuffix(".json").removesuffix(".m")
     loads, plants = tables["load"], {k: tables[k] for k in KINDS}
-    said_of_all = (*notes, *circuit.notes, *said_of_profiles)
+    said_of_all = (*notes, *circuit.notes, *said_of_profiles, *said_of_taps)
     return Network(name, source, licence, circuit, lat_N, lon_N, loads[0], loads[1], plants, said_of_all, net)
 
 
@@ -159,16 +162,22 @@ def _places(net: Any, circuit: Circuit, source: str, coordinates: Path | None) -
     held: dict[int, list[tuple[float, float]]] = {}
     for bus in net.bus.index:
         node = int(circuit.node_of_bus[bus]) if bus < len(circuit.node_of_bus) else -1
-        place = given.get(str(bus)) or given.get(str(net.bus.at[bus, "name"])) or _place(net.bus.at[bus, "geo"] if "geo" in net.bus else None)
+        place = (
+            given.get(str(bus)) or given.get(str(net.bus.at[bus, "name"])) or _place(net.bus.at[bus, "geo"] if "geo" in net.bus else None)
+        )
         if node >= 0 and place:
             held.setdefault(node, []).append(place)
     if not held:
-        raise GridError(f"{source} has no coordinates of its buses, so no weather belongs to it; give --coordinates with a CSV of bus,lat,lon")
+        raise GridError(
+            f"{source} has no coordinates of its buses, so no weather belongs to it; give --coordinates with a CSV of bus,lat,lon"
+        )
     real = circuit.bus_of_node >= 0
     missing = [n for n in np.flatnonzero(real) if n not in held]
     if missing:
         more = f" and of {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise GridError(f"{source} has no coordinates of bus {circuit.bus_of_node[missing[0]]}{more}; add them, for example with --coordinates")
+        raise GridError(
+            f"{source} has no coordinates of bus {circuit.bus_of_node[missing[0]]}{more}; add them, for example with --coordinates"
+        )
     both = np.array([np.mean(held.get(n, [(np.nan, np.nan)]), axis=0) for n in range(circuit.nodes)])
     for _ in range(2):  # an open end of a line, or the middle of a transformer, is drawn where its neighbour is
         for ends in ((circuit.from_K, circuit.to_K), (circuit.to_K, circuit.from_K)):
@@ -243,3 +252,24 @@ def _profiles(net: Any, circuit: Circuit) -> tuple[dict[str, Any], list[str]]:
     if len(found["load"][1]) != len(found["load"][0]):  # reactive power without a profile of its own
         found["load"] = (found["load"][0], np.broadcast_to(found["load"][1], found["load"][0].shape))
     return found, notes
+
+
+def _tapped(net: Any, circuit: Circuit, tables: dict[str, Any]) -> tuple[Circuit, list[str]]:
+    """Taps set once for the mean of the year, where SimBench names the voltage that a transformer shall hold (`autoTapSetp`)."""
+    trafo = net.trafo
+    if not len(trafo) or "autoTapSetp" not in trafo or trafo.autoTapSetp.isna().all():
+        return circuit, []
+    mean_MW = sum(tables[k].profile_YN_MW.mean(0) for k in KINDS) - tables["load"][0].mean(0)
+    mean_Mvar = -tables["load"][1].mean(0)
+    for _ in range(TAP_ROUNDS):
+        flows = Solver(circuit, net).solve(mean_MW[None], mean_Mvar[None])
+        lv = circuit.node_of_bus[trafo.lv_bus.to_numpy(int)]
+        above = flows.voltage_SN_pu[0, lv] - trafo.autoTapSetp.to_numpy(float)
+        side = np.where(trafo.tap_side == "hv", 1.0, -1.0)
+        moves = np.nan_to_num(np.round(side * above / (trafo.tap_step_percent.to_numpy(float) / 100.0)))
+        wanted = np.clip(trafo.tap_pos + moves, trafo.tap_min, trafo.tap_max)
+        if not (wanted != trafo.tap_pos).any():
+            break
+        trafo["tap_pos"] = wanted
+        circuit = circuit_of(net)
+    return circuit, ["Taps are set once, to SimBench's set points at the mean of the year, and do not follow the load."]

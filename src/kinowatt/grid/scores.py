@@ -6,12 +6,19 @@ Legend: M members, L leads, N sites, C cases.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from kinowatt.grid.fields import needs
+from kinowatt.errors import GridError
+from kinowatt.grid import baselines
+from kinowatt.grid.fields import Field, needs
+from kinowatt.grid.history import History, days, history
+from kinowatt.grid.split import days_of
+from kinowatt.models.skies_model import LEADS
 from kinowatt.worlds.weather import Statistics, statistics
 
 VARIOGRAM_SITES = 20  # of all, evenly: the score looks at each pair
@@ -20,9 +27,13 @@ COVER = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Forecasts:
-    """One method's ensembles of all cases: `members` (C, M, L, N) and what happened, `truth` (C, L, N), in the channel's unit."""
+    """One method's ensembles of all cases: `members` (C, M, L, N) and what happened, `truth` (C, L, N), in the channel's unit.
+
+    `index` holds the members as clear-sky index: ramps are compared in it, without the sun's own.
+    """
 
     members: np.ndarray
+    index: np.ndarray
     truth: np.ndarray
 
 
@@ -44,6 +55,10 @@ class Row:
         """Mean over the leads."""
         return float(np.mean(self.crps_site))
 
+    def to_json(self) -> dict[str, Any]:
+        """For reports."""
+        return asdict(self)
+
 
 def score(method: str, made: Forecasts, lat_N: np.ndarray, lon_N: np.ndarray, seconds: float = 0.0) -> Row:
     """All scores of one method."""
@@ -62,7 +77,7 @@ def score(method: str, made: Forecasts, lat_N: np.ndarray, lon_N: np.ndarray, se
     cover = None if count == 1 else coverage(region_CLM, made.truth.mean(2))
     ramps = None
     if count > 1 and made.members.shape[2] > 1:
-        ramps = statistics(made.members[:, :10].reshape(-1, *made.members.shape[2:]), lat_N, lon_N).ramp
+        ramps = statistics(made.index[:, :10].reshape(-1, *made.index.shape[2:]), lat_N, lon_N).ramp
     means = tuple(round(float(v), 4) for v in site_CLN.mean((0, 2)))
     return Row(method, means, float(region.mean()), float(np.mean(energy)), float(np.mean(variogram)), cover, ramps, seconds)
 
@@ -91,3 +106,79 @@ def table(rows: Sequence[Row], hours_per_frame: float, observed: Statistics | No
 
 
 Method = Callable[[int], np.ndarray]  # a frame to members (M, L, H, W) of the index
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What is scored: frames of a history from which all methods start, and what happened, by distance of sites (`observed`)."""
+
+    history: History
+    library: baselines.Library
+    cases: np.ndarray
+    leads: int
+    observed: Statistics
+
+
+def trial(weather: Field, fit: Field | None, split: str, most: int) -> Trial:
+    """Up to `most` cases, evenly through the days of the split, and what the methods may learn from: `fit`, or the train days.
+
+    With `fit` all its days teach; without, only the train days do, and the clear sky's gain is theirs too. GridError.
+    """
+    leads = LEADS
+    if fit is None:
+        if split in ("train", "all"):
+            raise GridError(f"the split {split!r} holds the days that teach; score test or validation, or give another history with --fit")
+        taught = history(weather, history(_only(weather, "train")).gain)
+        library = baselines.library(taught, leads, days_of(weather.times, "train"))
+        tested = taught
+    else:
+        learned = history(fit)
+        library, tested = baselines.library(learned, leads), history(weather, learned.gain)
+    cases = baselines.usable(tested, leads, days_of(weather.times, split))
+    if not len(cases):
+        raise GridError(f"the weather has no case with {leads} frames of daylight ahead on the days of {split!r}; give a longer one")
+    cases = cases[np.unique(np.linspace(0, len(cases) - 1, most).round().astype(int))]
+    mask = weather.mask_HW
+    seen = np.stack([tested.index[now + 1 : now + 1 + leads][:, mask] for now in cases])
+    return Trial(tested, library, cases, leads, statistics(seen, weather.lat_HW[mask], weather.lon_HW[mask]))
+
+
+def _only(field: Field, part: str) -> Field:
+    """The frames of some days; their times have gaps then."""
+    keep = np.isin(days(field.times), days_of(field.times, part))
+    return replace(field, clip=replace(field.clip, frames_TCHW=field.clip.frames_TCHW[keep]), times=field.times[keep])
+
+
+def methods(of: Trial, members: int, seed: int, skies: Method) -> dict[str, Method]:
+    """The model and all that it is held against."""
+    past, lib, leads = of.history, of.library, of.leads
+
+    def mixed(now: int) -> np.ndarray:
+        return baselines.independent(skies(now), np.random.default_rng([seed, now, 1]))
+
+    return {
+        "smart persistence": lambda now: baselines.smart_persistence(past, now, leads),
+        "SP + analog residuals": lambda now: baselines.analogs(lib, past, now, members),
+        "climatology": lambda now: baselines.climatology(lib, past, now, members, np.random.default_rng([seed, now])),
+        "skies": skies,
+        "skies, independent sites": mixed,
+    }
+
+
+def compare(of: Trial, ways: dict[str, Method], on_case: Callable[[str], None] = lambda _: None) -> list[Row]:
+    """The scores of each method on all cases, in the channel's unit."""
+    mask = of.history.field.mask_HW
+    lat_N, lon_N = of.history.field.lat_HW[mask], of.history.field.lon_HW[mask]
+    frames = [slice(now + 1, now + 1 + of.leads) for now in of.cases.tolist()]
+    truth = np.stack([of.history.truth[f][:, mask] for f in frames])
+    rows = []
+    for name, way in ways.items():
+        begun, index, values = time.monotonic(), [], []
+        for now, f in zip(of.cases.tolist(), frames, strict=True):
+            made = way(now)
+            index.append(made[:, :, mask])
+            values.append(of.history.values(made, f)[:, :, mask])
+            on_case(name)
+        spent = time.monotonic() - begun
+        rows.append(score(name, Forecasts(np.stack(values), np.stack(index), truth), lat_N, lon_N, spent))
+    return rows

@@ -20,6 +20,8 @@ from kinowatt.energy.processes import joint, several, speaks, take_own
 from kinowatt.engine import parallel
 from kinowatt.engine.parallel import World
 from kinowatt.errors import InputError
+from kinowatt.grid.history import history
+from kinowatt.grid.weather_files import read
 from kinowatt.models import weights
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
 from kinowatt.models.protocols import Denoiser
@@ -30,6 +32,7 @@ from kinowatt.train.loop import Task, train
 from kinowatt.train.loss import reconstruction_loss, velocity_loss
 from kinowatt.train.recipes import RECIPES, Recipe
 from kinowatt.train.shard import Rows, whole
+from kinowatt.train.skies import SKIES_RECIPES, SkiesRecipe, SkiesTask
 
 T = TypeVar("T")
 KL_WEIGHT = 1e-5  # per latent number: keeps latents near unit size without blurring them
@@ -219,16 +222,22 @@ def run(
     cache: Path,
     receipts: Path,
     zone: str | None,
+    weather: Path | None = None,
 ) -> dict[str, Any]:
-    """Train "codec" or "spark" by a recipe; returns the receipt. InputError for unknown names, MissingDependency without a renderer."""
-    if what not in ("codec", "spark"):
-        raise InputError(f"{what!r} cannot be trained; train codec first, then spark")
+    """Train "codec", "spark" or "skies" by a recipe; returns the receipt.
+
+    `weather` is a history that skies learns from beside its world. InputError for unknown names, MissingDependency without a renderer.
+    """
+    if what not in ("codec", "spark", "skies"):
+        raise InputError(f"{what!r} cannot be trained; train codec first, then spark; or skies, which needs neither")
     if recipe_name not in RECIPES:
         raise InputError(f"recipe {recipe_name!r} is unknown; use {' or '.join(RECIPES)}")
-    recipe = RECIPES[recipe_name]
+    if weather is not None and what != "skies":
+        raise InputError(f"{what} learns nothing from weather; only skies does")
+    recipe = RECIPES[recipe_name] if what != "skies" else SKIES_RECIPES[recipe_name]
     if several():
-        if what == "codec":
-            raise InputError("the codec is trained by one process; start it without torchrun, and spark with it")
+        if what != "spark":
+            raise InputError(f"{what} is trained by one process; start it without torchrun, and spark with it")
         take_own()
     world = parallel.start(device_name)
     if device_name == "auto":
@@ -238,13 +247,18 @@ def run(
     wall_s = 60.0 * (recipe.minutes if minutes is None else minutes)
     begun = time.monotonic()
     # Where a command's whole time is limited, the data takes its share of it; where data is kept on disk, it is made in full.
-    deadline = begun + wall_s * recipe.data_share if recipe.data_share else math.inf
+    data_share = 0.0 if isinstance(recipe, SkiesRecipe) else recipe.data_share
+    deadline = begun + wall_s * data_share if data_share else math.inf
     with Meter(zone=zone) as meter:
         with meter.phase("data"):
-            task: Task = (
-                CodecTask(recipe, cache, device, deadline) if what == "codec" else SparkTask(recipe, cache, folder, device, deadline, world)
-            )
-        left_s = wall_s - (time.monotonic() - begun) if recipe.data_share else wall_s
+            task: Task
+            if isinstance(recipe, SkiesRecipe):
+                task = SkiesTask(recipe, device, None if weather is None else history(read(weather)))
+            elif what == "codec":
+                task = CodecTask(recipe, cache, device, deadline)
+            else:
+                task = SparkTask(recipe, cache, folder, device, deadline, world)
+        left_s = wall_s - (time.monotonic() - begun) if data_share else wall_s
         receipt = train(
             task,
             minutes=max(left_s / 60.0, wall_s / 600.0),

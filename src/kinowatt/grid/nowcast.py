@@ -1,0 +1,138 @@
+"""Nowcasts of sunlight: the past of a field goes on, as many times as wanted, by the model skies on the engine's one rule.
+
+A scenario generator for some hours, no weather forecast: beyond about six hours skill needs numerical weather prediction.
+Legend: M members, L frames to come, H W cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kinowatt.clip import Channel
+from kinowatt.engine import sample
+from kinowatt.engine.noise import schedule
+from kinowatt.errors import GridError
+from kinowatt.grid.fields import Ensemble, Field
+from kinowatt.grid.history import LOW_SUN, MOST, History, history, months
+from kinowatt.models import skies_model as skies
+from kinowatt.models.dit import VideoDiT
+from kinowatt.models.protocols import Conditioning
+from kinowatt.worlds.sun import Panels, sky
+
+STEPS = 10
+BATCH = 64  # members at a time
+MOST_MEMBERS = 1000
+HOURS_PER_FRAME = 0.5  # of the model
+MOST_CELLS = 64 * 64
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """skies, loaded, and the device that it runs on."""
+
+    dit: VideoDiT
+    device: torch.device
+
+    def members(self, window: skies.Window, count: int, seed: int, steps: int = STEPS) -> np.ndarray:
+        """Indices (M, L, H, W) of the frames to come of one window. Member i is the same for every count > i."""
+        window, out = window.to(self.device), []
+        cond = skies.conditioning(window)
+        shape = cond.known_BCFHW.shape
+        for begin in range(0, count, BATCH):
+            numbers = range(begin, min(begin + BATCH, count))
+            noise = [torch.randn(shape[1:], generator=torch.Generator().manual_seed(seed * MOST_MEMBERS + i)) for i in numbers]
+            many = skies.Window(*(v.expand(len(noise), *v.shape[1:]) for v in (window.index, window.elevation, window.day, window.mask)))
+            conds = (cond.text_BLD, cond.text_null_BLD, cond.known_BCFHW, cond.ceiling_BF)
+            wide = Conditioning(*(v.expand(len(noise), *v.shape[1:]) for v in conds))
+            with torch.autocast(self.device.type, torch.bfloat16):
+                made = sample.denoise(
+                    skies.Skies(self.dit, many), wide, torch.stack(noise).to(self.device), schedule(steps, shape[2]), solver="euler"
+                )
+            out.append(skies.index_of(made.float(), many)[:, skies.PAST :].clamp_max(MOST).cpu())
+        return torch.cat(out).numpy()
+
+
+def load(path: Path | None = None, device: str = "cpu") -> Model:
+    """The shipped skies, or weights of one's own. WeightsError."""
+    dit, _ = skies.load(path)
+    return Model(dit.to(device), torch.device(device))
+
+
+def window_of(past: History, now: int, elevation_LHW: np.ndarray) -> skies.Window:
+    """The frames up to `now` and the sun of those to come, as the model takes them."""
+    frames, mask = slice(now - skies.PAST + 1, now + 1), past.field.mask_HW
+    to_come = (elevation_LHW > LOW_SUN) & mask
+    index = np.concatenate([past.index[frames], np.zeros_like(elevation_LHW)])
+    elevation, day = np.concatenate([past.elevation[frames], elevation_LHW]), np.concatenate([past.day[frames], to_come])
+    parts = [torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))[None] for a in (index, elevation, day, mask)]
+    return skies.Window(*parts)
+
+
+def forecast(model: Model, past: History, now: int, members: int, seed: int = 0) -> np.ndarray:
+    """Members (M, LEADS, H, W) of the index after a frame that has its future's sun in the history: for scores."""
+    return model.members(window_of(past, now, past.elevation[now + 1 : now + 1 + skies.LEADS]), members, seed)
+
+
+def nowcast(
+    field: Field, at: np.datetime64, hours: float, members: int, *, fit: Field | None = None, seed: int = 0, model: Model | None = None
+) -> Ensemble:
+    """An ensemble of the `hours` after the time `at`, in the field's own unit and as clear-sky index.
+
+    Nothing of the field after `at` is used. What a clear sky gives is learned from `fit`, or from the field up to `at`. GridError for a
+    time outside of the field, a horizon beyond the model, or a number of members that is none.
+    """
+    now, leads = _now(field, at), _leads(field, hours)
+    if not 1 <= members <= MOST_MEMBERS:
+        raise GridError(f"{members} members cannot be made; ask for 1 to {MOST_MEMBERS}")
+    if field.mask_HW.size > MOST_CELLS:
+        raise GridError(f"a lattice of {field.mask_HW.size} cells is too large for skies; cut it to at most {MOST_CELLS} cells")
+    seen = field.cut(0, now + 1)
+    past = history(seen, history(fit).gain if fit is not None else None)
+    step = np.timedelta64(round(field.hours_per_frame * 3600e9), "ns")
+    times = field.times[now] + step * np.arange(1, skies.LEADS + 1)
+    panels = (field.panels or Panels()) if past.channel.name == "capacity_factor" else None
+    elevation, clear = sky(times, field.lat_HW, field.lon_HW, panels)
+    if past.channel.name == "clear_sky_index":
+        clear = np.ones_like(clear)
+    clear = np.minimum(clear * past.gain[months(times)][:, None, None], past.most)
+    index = (model or load()).members(window_of(past, now, elevation), members, seed)[:, :leads]
+    index = np.where((elevation[:leads] > LOW_SUN) & field.mask_HW, index, 0.0)
+    values = np.clip(index * clear[:leads], 0.0, past.most)
+    channels = (past.channel, Channel("clear_sky_index", "1"))
+    both = values[:, :, None] if past.channel == channels[1] else np.stack([values, index], 2)
+    note = f"Nowcast by skies from {str(field.times[now])[:16]} UTC; {members} members; a scenario generator, not a weather forecast."
+    return Ensemble(
+        both.astype(np.float32),
+        channels[: both.shape[2]],
+        times[:leads],
+        field.hours_per_frame,
+        field.lat_HW,
+        field.lon_HW,
+        field.mask_HW,
+        (*field.notes, note),
+    )
+
+
+def _now(field: Field, at: np.datetime64) -> int:
+    """The last frame at or before a time. GridError."""
+    now, step = int(np.searchsorted(field.times, at, side="right")) - 1, np.timedelta64(round(field.hours_per_frame * 3600e9), "ns")
+    if now < 0 or at >= field.times[-1] + step:
+        first, last = str(field.times[0])[:16], str(field.times[-1])[:16]
+        raise GridError(f"{str(at)[:16]} UTC lies outside the weather, which runs from {first} to {last} UTC; choose a time in it")
+    if now < skies.PAST - 1 or field.times[now] - field.times[now - skies.PAST + 1] != (skies.PAST - 1) * step:
+        raise GridError(f"a nowcast needs {skies.PAST} frames without a gap up to {str(at)[:16]} UTC; choose a later time")
+    return now
+
+
+def _leads(field: Field, hours: float) -> int:
+    """Frames to come. GridError."""
+    if abs(field.hours_per_frame - HOURS_PER_FRAME) > 1e-3:
+        raise GridError(f"skies works on frames of 30 minutes, and this weather has {60 * field.hours_per_frame:g}; resample it first")
+    most = skies.LEADS * HOURS_PER_FRAME
+    if not HOURS_PER_FRAME <= hours <= most:
+        raise GridError(f"a horizon of {hours:g} h cannot be nowcast; skies was trained for 0.5 to {most:g} h")
+    return round(hours / HOURS_PER_FRAME)
