@@ -31,7 +31,7 @@ transformers = pytest.importorskip("transformers", reason="needs kinowatt[diffus
 # Of torch, about Mochi on a CPU.
 pytestmark = pytest.mark.filterwarnings("ignore:In CPU autocast")
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("quietly", "one_thread")
 
 
 def t5() -> tuple[Any, Any]:

@@ -9,9 +9,10 @@ N nodes, M members, G members of one source's file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from kinowatt.clip import Channel
 from kinowatt.errors import GridError
 from kinowatt.grid import power
-from kinowatt.grid.fields import KM_PER_DEGREE, Ensemble
+from kinowatt.grid.fields import KM_PER_DEGREE, Ensemble, Field
 from kinowatt.grid.network import Network
 
 FIELD, PIXEL, INDEPENDENT = "field", "pixel", "independent"
@@ -40,7 +41,7 @@ SUN_CHANNELS = ("capacity_factor", "clear_sky_index", "ghi")  # the first that i
 class Scenarios:
     """Times (S, T; UTC, middles of steps), hours per step, and pu by (weather, kind) as (S, T, N); kinds that the weather drives.
 
-    `season_S` says whose weather may be exchanged; `shown` is the weather of the first scenarios, for pictures.
+    `season_S` says whose weather may be exchanged.
     """
 
     times_ST: np.ndarray
@@ -50,7 +51,7 @@ class Scenarios:
     season_S: np.ndarray
     source: str
     notes: tuple[str, ...]
-    shown: Ensemble
+    origin_S: np.ndarray  # which source, and which of its stretches (S, 2)
 
     @property
     def count(self) -> int:
@@ -72,24 +73,21 @@ def scenarios_of(
     GridError if the weather is too short, does not cover a plant, or drives none of what is wanted.
     """
     nodes = _nodes(network)
-    rng = np.random.default_rng([seed, 1])
-    parts, shown, notes = [], None, dict[str, None]()
-    for ensemble in sources(said, network, count, horizon_h, seed, place):
+    parts, notes, origin, hours = [], dict[str, None](), [], 0.0
+    for number, ensemble in enumerate(_all(sources(said, network, count, horizon_h, seed, place))):
         notes |= dict.fromkeys(ensemble.notes)
-        kinds = _driven(ensemble, wanted)
-        shown = shown or ensemble
-        steps = round(horizon_h / ensemble.hours_per_frame)
+        kinds, hours = _driven(ensemble, wanted), ensemble.hours_per_frame
+        steps = round(horizon_h / hours)
         if not 1 <= steps <= len(ensemble.times):
-            held = len(ensemble.times) * ensemble.hours_per_frame
+            held = len(ensemble.times) * hours
             raise GridError(
                 f"the weather lasts {held:g} h, less than the horizon of {horizon_h:g} h; shorten --horizon, or give more weather"
             )
         parts.append(_cut(ensemble, network, nodes, steps))
-    assert shown is not None
+        origin += [(number, row) for row in range(len(parts[-1][1]))]
     raw, times_ST = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}, np.concatenate([p[1] for p in parts])
-    if len(times_ST) > count:
-        keep = np.sort(rng.permutation(len(times_ST))[:count])
-        raw, times_ST = {k: v[keep] for k, v in raw.items()}, times_ST[keep]
+    keep = np.sort(np.random.default_rng([seed, 1]).permutation(len(times_ST))[:count])
+    raw, times_ST = {k: v[keep] for k, v in raw.items()}, times_ST[keep]
     season_S = times_ST[:, 0].astype("datetime64[M]").astype(int) % 12
     middle = _middle(network, nodes)
     spread = {w: _weather_of(w, raw, season_S, middle, np.random.default_rng([seed, 2])) for w in WEATHERS}
@@ -100,25 +98,43 @@ def scenarios_of(
             whole[:, :, nodes] = made
             pu[weather, kind] = whole
     says = "the world of clouds (scenario generator)" if said == "world" else Path(said).name
-    return Scenarios(times_ST, shown.hours_per_frame, pu, kinds, season_S, says, tuple(notes), shown)
+    return Scenarios(times_ST, hours, pu, kinds, season_S, says, tuple(notes), np.array(origin)[keep])
 
 
-def sources(said: str, network: Network, count: int, horizon_h: float, seed: int, place: bool) -> Iterator[Ensemble]:
-    """The ensembles that a study draws from: one of a file, or one per month of the world."""
+Source = Callable[[], Ensemble]
+
+
+def sources(said: str, network: Network, count: int, horizon_h: float, seed: int, place: bool) -> list[Source]:
+    """What makes the ensembles that a study draws from: one of a file, or one per month of the world."""
     if said != "world":
         from kinowatt.grid.weather_files import read_ensemble
 
-        ensemble = read_ensemble(Path(said))
-        yield _laid_over(ensemble, network) if place else ensemble
-        return
+        def read() -> Ensemble:
+            ensemble = read_ensemble(Path(said))
+            return _laid_over(ensemble, network) if place else ensemble
+
+        return [read]
     months = MONTHS[:: max(len(MONTHS) // count, 1)] if count < len(MONTHS) else MONTHS
     shares = [len(part) for part in np.array_split(np.arange(count), len(months))]
 
-    def made(number: int) -> Ensemble:
+    def make(number: int) -> Ensemble:
         return from_world(network, shares[number], horizon_h, months[number], np.random.default_rng([seed, 3, number]))
 
+    return [partial(make, number) for number in range(len(months))]
+
+
+def _all(made: Sequence[Source]) -> Iterator[Ensemble]:
     with ThreadPoolExecutor(2) as pool:  # numpy lets other threads work while it draws and transforms
-        yield from pool.map(made, range(len(months)))
+        yield from pool.map(lambda one: one(), made)
+
+
+def weather_of(scenarios: Scenarios, scenario: int, made: Sequence[Source]) -> Field:
+    """The weather of one scenario, read or made again."""
+    number, row = scenarios.origin_S[scenario].tolist()
+    ensemble = made[number]()
+    stretches = len(ensemble.times) // scenarios.steps
+    member, start = row // stretches, (row % stretches) * scenarios.steps
+    return ensemble.member(member).cut(start, start + scenarios.steps)
 
 
 def from_world(network: Network, members: int, horizon_h: float, start: np.datetime64, rng: np.random.Generator) -> Ensemble:

@@ -94,7 +94,7 @@ class Work:
 class Study:
     """A study that was computed: inputs, tallies of the reference placement by weather and growth, answers of placements, and more.
 
-    `hosted` is by (index of the other kind's growth, placement); `doubled` by element; `relief` by growth; `map_index` the growth of the
+    `hosted` is by (index of the other kind's growth, placement); `doubled` by element, with the risk at the map's growth; `relief` by growth; `map_index` the growth of the
     map: the first beyond the hosting capacity of the reference placement, or else the last.
     """
 
@@ -104,7 +104,7 @@ class Study:
     work: Work
     curves: dict[str, list[Tally]]
     hosted: dict[tuple[int, int], Hosted]
-    doubled: dict[int, Hosted]
+    doubled: dict[int, tuple[Hosted, float]]
     relief: dict[int, dict[str, Any]]
     map_index: int
     check: Check | None
@@ -116,9 +116,7 @@ def prepare(settings: Settings, threads: int, say: Say) -> tuple[Network, Scenar
     network = read_network(settings.network, Path(settings.coordinates) if settings.coordinates else None)
     say(f"{network.name}: {network.circuit.nodes} nodes, {network.circuit.elements} lines and transformers")
     wanted = [k for k in ("pv", "wind") if max(settings.growths(k)) > 1.0]
-    scenarios = scenarios_of(
-        settings.weather, network, settings.scenarios, settings.horizon_h, settings.seed, wanted, settings.place
-    )
+    scenarios = scenarios_of(settings.weather, network, settings.scenarios, settings.horizon_h, settings.seed, wanted, settings.place)
     say(f"{scenarios.source}: {scenarios.count} scenarios of {scenarios.steps} steps, driving {' and '.join(scenarios.kinds)}")
     rest_YN = -network.load_YN_MW
     for kind in KINDS:
@@ -158,9 +156,9 @@ def run(folder: Path, settings: Settings, workers: int, ray: bool, resume: bool,
     index = min(last + 1, len(main) - 1)
     strongest = np.argsort(-curves[FIELD][index].worst_E, kind="stable")[:REINFORCED]
     chosen = [int(e) for e in strongest if curves[FIELD][index].worst_E[e] > 0] if not network.circuit.regulated else []
-    again = [{"do": "double", "element": e} for e in chosen]
+    again = [{"do": "double", "element": e, "growth": index} for e in chosen]
     found = tasks.run("reinforcement", again)
-    doubled = {t["element"]: _hosted(found[_name(t)]) for t in again}
+    doubled = {t["element"]: (_hosted(found[_name(t)]), float(found[_name(t)]["risk"])) for t in again}
     wanted = [g for g in range(len(main)) if curves[FIELD][g].violated_S.any()]
     relief = [{"do": "relief", "growth": g} for g in wanted]
     found = tasks.run("curtailment and storage" if settings.storage else "curtailment", relief)
@@ -188,7 +186,9 @@ def open_folder(folder: Path, settings: Settings, resume: bool) -> Path:
         kept.mkdir(parents=True, exist_ok=True)
         setup.write_text(json.dumps(said, indent=1), encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise error if isinstance(error, OutputError) else OutputError(f"{folder} cannot be used: {error}; choose another with -o") from None
+        raise (
+            error if isinstance(error, OutputError) else OutputError(f"{folder} cannot be used: {error}; choose another with -o")
+        ) from None
     return kept
 
 
@@ -275,7 +275,9 @@ def compute(work: Work, task: dict[str, Any]) -> dict[str, Any]:
     if task["do"] == "double":
         stronger = replace(case, circuit=case.circuit.doubled(task["element"]))
         solver = Solver(stronger.circuit, None, work.threads)
-        return _packed(search(len(main), s.risk, lambda i: evaluate(stronger, solver, FIELD, work.plan(main[i], other[0], 0), s.risk)))
+        at = lambda i: evaluate(stronger, solver, FIELD, work.plan(main[i], other[0], 0), s.risk)  # noqa: E731
+        there = evaluate(stronger, solver, FIELD, work.plan(main[task["growth"]], other[0], 0))
+        return {**_packed(search(len(main), s.risk, at)), "risk": there.risk}
     assert task["do"] == "relief"
     plan = work.plan(main[task["growth"]], other[0], 0)
     cut = storage.curtail(case, solver, FIELD, plan)
@@ -346,7 +348,9 @@ def _packed(hosted: Hosted) -> dict[str, Any]:
 def _hosted(arrays: dict[str, np.ndarray]) -> Hosted:
     tested = tuple(int(i) for i in arrays["tested"])
     none = {name: np.zeros((0, 0), np.float32) for name in LEAN}
-    tallies = tuple(_tally({n: none[n] if n in none else arrays[f"{i}_{n}"] for n in Tally.__dataclass_fields__}) for i in range(len(tested)))
+    tallies = tuple(
+        _tally({n: none[n] if n in none else arrays[f"{i}_{n}"] for n in Tally.__dataclass_fields__}) for i in range(len(tested))
+    )
     return Hosted(int(arrays["last"]), tested, tallies)
 
 
