@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from kinowatt.cli import energy, making
+from kinowatt.cli.bench import bench_app
 from kinowatt.cli.given import with_given
 from kinowatt.cli.serving import keys_app, serve_verb, webhooks_app
 from kinowatt.cli.words import DeviceName, Zone, check_writable, say, size_of
@@ -26,6 +27,7 @@ for name in ("generate", "extend", "connect", "loop", "remix"):
 app.command("label")(energy.label_verb)
 app.command("tune")(energy.tune_verb)
 app.add_typer(energy.energy_app, name="energy")
+app.add_typer(bench_app, name="bench")
 app.command("serve")(serve_verb)
 app.add_typer(keys_app, name="keys")
 app.add_typer(webhooks_app, name="webhooks")

@@ -108,7 +108,8 @@ class OpenVinoNetwork:
             if int8:
                 import nncf  # noqa: F401 - said now, not at the first step
         except ImportError as error:
-            raise MissingDependency("OpenVINO or nncf is not installed; pip install 'kinowatt[cpu]', or use --runtime torch") from error
+            extra = "int8" if error.name == "nncf" else "cpu"
+            raise MissingDependency(f"{error.name} is not installed; pip install 'kinowatt[{extra}]', or use --runtime torch") from error
         if dit.config.image_dim is not None:
             raise ShotError("OpenVINO runs no network of Wan that attends to an image; use --runtime torch")
         self._dit, self._sha256, self._int8 = dit, sha256, int8
