@@ -151,9 +151,10 @@ def test_every_mode_of_anchors_runs_and_says_what_was_not_trained(camera: Callab
     assert mixed.clip.frames == FRAMES
 
 
-def test_a_take_that_was_broken_off_ends_as_if_it_had_not_been(camera: Callable[[str], Engine]) -> None:
-    engine = camera("t2v")
-    shot, states = shot_of(engine, steps=6), []
+@pytest.mark.parametrize("kind", ["t2v", "t2v-a14b"])
+def test_a_take_that_was_broken_off_ends_as_if_it_had_not_been(kind: str, camera: Callable[[str], Engine]) -> None:
+    engine = camera(kind)
+    shot, states = shot_of(engine, steps=6, guidance=None), []
 
     def keep(progress: Progress) -> None:
         if progress.state is not None:

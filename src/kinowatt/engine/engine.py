@@ -177,7 +177,9 @@ class Engine:
         solver, more = self._solver(rows, known.ceiling_1F, resume)
         notes += more
         inside = known.ceiling_1F.shape[1] - known.outside
-        means = {"steps": shot.steps, "guidance": shot.guidance, "cache": shot.cache, "size": shot.size}
+        # Two strengths are those of the model; one that is named would count for both of its networks.
+        guidance = shot.guidance if plan.guidance_low is None else None
+        means = {"steps": shot.steps, "guidance": guidance, "cache": shot.cache, "size": shot.size}
 
         def replan(done: int, schedule_SF: torch.Tensor) -> torch.Tensor:
             nonlocal rows
@@ -196,6 +198,8 @@ class Engine:
 
         for cached in self.step_caches:
             cached.begin(rows)
+        if self.step_caches and resume is not None:
+            notes.append("the take went on with an empty step cache, so it differs a little from one that was not broken off")
         with meter.phase("denoise"):
             ceiling = known.ceiling_1F.to(self.device)
             cond = Conditioning(text[:1], text[1:], known.latents_1CFHW.to(self.device), ceiling)
