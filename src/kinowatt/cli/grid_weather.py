@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,7 +100,7 @@ def score_verb(
     print(scores.table(rows, field.hours_per_frame, trial.observed), end="")
 
 
-def _write(out: Path, said: dict[str, object], rows: list[Row]) -> None:
+def _write(out: Path, said: Mapping[str, object], rows: list[Row]) -> None:
     if out.suffix == ".json":
         out.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
         return

@@ -28,17 +28,17 @@ class Library:
 
 def usable(history: History, leads: int, days_in: np.ndarray | None = None) -> np.ndarray:
     """Frames with daylight everywhere from the frame itself to the last of its `leads`, without a gap, on the given days."""
-    lit = history.day[:, history.field.mask_HW].all(1)
+    lit = np.asarray(history.day[:, history.field.mask_HW].all(1))
     count = len(lit) - leads - PAST + 1
     if count < 1:
         return np.zeros(0, int)
-    frames = np.arange(PAST - 1, PAST - 1 + count)
-    ok = np.all([lit[frames + k] for k in range(leads + 1)], axis=0)
+    frames: np.ndarray = np.arange(PAST - 1, PAST - 1 + count)
+    ok = np.asarray(np.all([lit[frames + k] for k in range(leads + 1)], axis=0))
     span = history.field.times[frames + leads] - history.field.times[frames - PAST + 1]
     ok &= abs(span / np.timedelta64(1, "s") / 3600.0 - (leads + PAST - 1) * history.field.hours_per_frame) < 1e-3
     if days_in is not None:
         ok &= np.isin(days(history.field.times[frames]), days_in)
-    return frames[ok]
+    return np.asarray(frames[ok])
 
 
 def library(history: History, leads: int, days_in: np.ndarray | None = None) -> Library:
@@ -72,7 +72,7 @@ def analogs(lib: Library, history: History, now: int, members: int) -> np.ndarra
         away_S[days(history.field.times[lib.starts]) == days(history.field.times[now : now + 1])] = np.inf
     chosen = lib.starts[np.argsort(away_S)[np.arange(members) % len(lib.starts)]]
     residual = np.stack([lib.history.index[s + 1 : s + 1 + lib.leads] - lib.history.index[s] for s in chosen])
-    return np.clip(smart_persistence(history, now, lib.leads) + residual, 0.0, MOST)
+    return np.asarray(np.clip(smart_persistence(history, now, lib.leads) + residual, 0.0, MOST))
 
 
 def climatology(lib: Library, history: History, now: int, members: int, rng: np.random.Generator) -> np.ndarray:

@@ -110,8 +110,8 @@ def circuit_of(net: Any) -> Circuit:
     tap = branch[:, idx_brch.TAP]
     sources = gen[np.isin(gen[:, idx_gen.GEN_BUS].astype(int), part["ref"])]
     at = sources[:, idx_gen.GEN_BUS].astype(int)
-    low, high, rated = _limits_N(net, node_of_bus, len(bus)), None, _rated(net, part["branch_is"])
-    low, high = low
+    low, high = _limits_N(net, node_of_bus, len(bus))
+    ends = _rated(net, part["branch_is"])
     asymmetric = abs(branch[:, [idx_brch.BR_R_ASYM, idx_brch.BR_X_ASYM, idx_brch.BR_G_ASYM, idx_brch.BR_B_ASYM]]).max(initial=0.0)
     regulated, notes = _regulated(net, bool(len(part["pv"])) or asymmetric > 0)
     representative = np.full(len(bus), -1)
@@ -124,7 +124,7 @@ def circuit_of(net: Any) -> Circuit:
         np.where(tap == 0, 1.0, tap), np.radians(branch[:, idx_brch.SHIFT]),
         at, sources[:, idx_gen.VG], np.radians(bus[at, idx_bus.VA]),
         (bus[:, idx_bus.GS] + 1j * bus[:, idx_bus.BS]) / kv**2,
-        *rated, regulated, notes,
+        ends[0], ends[1], ends[2], ends[3], ends[4], ends[5], ends[6], ends[7], regulated, notes,
     )  # fmt: skip
 
 
@@ -146,7 +146,8 @@ def _rated(net: Any, in_service: np.ndarray) -> tuple[Any, ...]:
     """Rated ends, and the names and limits of elements. Amperes as pandapower's loading_percent has them."""
     place = np.where(in_service, np.cumsum(in_service) - 1, -1)
     branches, sides, amperes, owners = [], [], [], []
-    kinds, names, index, limits = [], [], [], []
+    kinds: list[str] = []
+    names, index, limits = [], [], []
     windings = {"trafo": (("hv", 0, False), ("lv", 0, True)), "trafo3w": (("hv", 0, False), ("mv", 1, True), ("lv", 2, True))}
     for table in ("line", "trafo", "trafo3w"):
         frame = net[table]
@@ -163,12 +164,15 @@ def _rated(net: Any, in_service: np.ndarray) -> tuple[Any, ...]:
             found = [(place[begin + i + shift], side, rated) for shift, side, rated in ends]
             if any(b < 0 for b, _, _ in found):
                 continue
-            for b, side, rated in found:
-                if not rated > 0:
-                    raise GridError(f"{table} {number} has no rated current above 0; give it one, for without it nothing is too much")
-                branches.append(b), sides.append(side), amperes.append(rated), owners.append(len(kinds))
-            kinds.append(table), index.append(number)
-            names.append(str(row["name"]) if row.get("name") is not None and str(row["name"]) != "nan" else f"{table} {number}")
+            if not all(rated > 0 for _, _, rated in found):
+                raise GridError(f"{table} {number} has no rated current above 0; give it one, for without it nothing is too much")
+            branches += [b for b, _, _ in found]
+            sides += [side for _, side, _ in found]
+            amperes += [rated for _, _, rated in found]
+            owners += [len(kinds)] * len(found)
+            kinds.append(table)
+            index.append(number)
+            names.append(str(row["name"]) if str(row.get("name")) not in ("None", "nan", "") else f"{table} {number}")
             limit = float(row.get("max_loading_percent", np.nan))
             limits.append(FULL_percent if np.isnan(limit) else limit)
     return (
@@ -186,7 +190,10 @@ def _rated(net: Any, in_service: np.ndarray) -> tuple[Any, ...]:
 def _regulated(net: Any, unusual: bool) -> tuple[bool, tuple[str, ...]]:
     """Whether only pandapower can solve it, and the sentence that says so."""
     if unusual:
-        return True, ("Generators hold voltages here, which power-grid-model cannot: pandapower solves every snapshot, and is far slower.",)
+        return True, (
+            "Generators hold voltages here, or branches are asymmetric, which power-grid-model cannot: pandapower solves every snapshot, "
+            "and is far slower.",
+        )
     try:
         import power_grid_model  # noqa: F401
     except ImportError as error:

@@ -39,7 +39,7 @@ class History:
 
     def values(self, index: np.ndarray, frames: slice) -> np.ndarray:
         """An index (…, T, H, W) of these frames in the unit of the channel."""
-        return np.clip(index * self.clear[frames], 0.0, self.most)
+        return np.asarray(np.clip(index * self.clear[frames], 0.0, self.most))
 
     @property
     def truth(self) -> np.ndarray:

@@ -24,7 +24,7 @@ LIMITS = ("all", "thermal", "voltage")
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What does not change with growth: the circuit, powers of a megawatt by (weather, kind) as (S, T, N), and everything else's injections.
+    """What does not change with growth: the circuit, powers of a megawatt by (weather, kind) as (S, T, N), and all other injections.
 
     `year_ST` says which row of `rest_YN_MW` and `rest_YN_Mvar` belongs to a step. `limits` says which ones count.
     """
@@ -126,23 +126,23 @@ def evaluate(case: Case, solver: Solver, weather: str, installed: dict[str, np.n
             break
     return Tally(
         count, seen, steps, per_S["violated"], per_S["lines"], per_S["trafos"], per_S["voltage"], element_E, node_N, worst_E, only_voltage,
-        np.array(unsolved, int).reshape(-1, 2), *histograms, losses, power_ST, worst_ST,
+        np.array(unsolved, int).reshape(-1, 2), histograms[0], histograms[1], losses, power_ST, worst_ST,
     )  # fmt: skip
 
 
 def _over(loading_SE: np.ndarray, limit_E: np.ndarray) -> np.ndarray:
     """Loading over its limit; 0 where there is no solution."""
-    return np.nan_to_num(loading_SE / limit_E)
+    return np.asarray(np.nan_to_num(loading_SE / limit_E))
 
 
 def _outside(voltage_SN: np.ndarray, c: Circuit) -> np.ndarray:
     """How far voltages lie outside of their limits, pu; 0 or less within, or where there is no solution."""
-    return np.nan_to_num(np.maximum(voltage_SN - c.high_N_pu, c.low_N_pu - voltage_SN), nan=-1.0)
+    return np.asarray(np.nan_to_num(np.maximum(voltage_SN - c.high_N_pu, c.low_N_pu - voltage_SN), nan=-1.0))
 
 
 @dataclass(frozen=True)
 class Hosted:
-    """The answer for one placement: index on the axis of the largest growth that passes (-1: none), and of every tested growth the counts."""
+    """The answer for one placement: index on the axis of the largest growth that passes (-1: none), and the counts of tested growths."""
 
     last: int
     tested: tuple[int, ...]

@@ -1,7 +1,8 @@
-"""A network with coordinates, from SimBench, pandapower's JSON or a MATPOWER case: what stands where, and what loads do over the year.
+"""A network with coordinates, from SimBench, pandapower's JSON or a MATPOWER case: what stands where, and their loads over the year.
 
 Legend: N nodes (buses that closed switches join are one), Y the year in SimBench's quarter hours (one, where loads have no profile).
-Traps that are seen to: pandapower 3 passes over SimBench's taps unless `tap_changer_type` is "Ratio" (0.0167 pu); MATPOWER cases know no places.
+A trap that is seen to: pandapower 3 passes over SimBench's taps unless `tap_changer_type` is "Ratio" (0.0167 pu).
+MATPOWER cases know no places.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Network:
         return float(self.load_YN_MW.sum(1).max())
 
     def year_index(self, times: np.ndarray) -> np.ndarray:
-        """Where UTC times stand in the year's profiles, by month, day and the hour of the network's longitude; 0 where there is no profile."""
+        """Where UTC times stand in the year's profiles, by month, day and the hour at the network's longitude; 0 without profiles."""
         if len(self.load_YN_MW) == 1:
             return np.zeros(times.shape, dtype=int)
         clock = times.astype("datetime64[m]") + np.timedelta64(60 * round(float(self.lon_N.mean()) / 15.0), "m")
@@ -113,10 +114,8 @@ def _simbench(code: str) -> Any:
         raise MissingDependency("SimBench's networks need simbench; install kinowatt[grid]") from error
     codes = simbench.collect_all_simbench_codes()
     if code not in codes:
-        import difflib
-
-        near = difflib.get_close_matches(code, codes, 1, 0.3)
-        raise GridError(f"SimBench has no network {code[:60]!r}; try {near[0] if near else '1-HV-mixed--0-sw'}")
+        near = max(sorted(codes), key=lambda c: sum(a == b for a, b in zip(c, code, strict=False)))
+        raise GridError(f"SimBench has no network {code[:60]!r}; try {near}")
     return simbench.get_simbench_net(code)
 
 
@@ -147,7 +146,7 @@ def _prepare(net: Any) -> list[str]:
         frame = net[table]
         if len(frame) and "tap_changer_type" in frame and frame.tap_changer_type.isna().any():
             frame["tap_changer_type"] = frame.tap_changer_type.astype(object).where(frame.tap_changer_type.notna(), "Ratio")
-            notes.append("Taps of transformers without a kind of changer are taken as ratios and stay where they are.")
+            notes.append("Taps of transformers without a kind of changer are taken as ratios.")
     parts = [c for c in net.load.columns if c.startswith("const_")]
     if len(net.load) and parts and float(net.load[parts].fillna(0).abs().to_numpy().max()) > 0:
         notes.append("Loads that depend on the voltage are taken as constant power.")

@@ -85,7 +85,7 @@ def nowcast(
     Nothing of the field after `at` is used. What a clear sky gives is learned from `fit`, or from the field up to `at`. GridError for a
     time outside of the field, a horizon beyond the model, or a number of members that is none.
     """
-    now, leads = _now(field, at), _leads(field, hours)
+    leads, now = _leads(field, hours), _now(field, at)
     if not 1 <= members <= MOST_MEMBERS:
         raise GridError(f"{members} members cannot be made; ask for 1 to {MOST_MEMBERS}")
     if field.mask_HW.size > MOST_CELLS:

@@ -74,7 +74,7 @@ def pv_pu(index: np.ndarray, at: np.ndarray, sun: Sun, south: bool, air_C: np.nd
         light = np.nan_to_num(plane["poa_direct"]) * np.nan_to_num(pvlib.iam.physical(aoi)) + np.nan_to_num(plane["poa_diffuse"])
     cell_C = air_C + KELVIN_PER_W_m2 * light
     dc = light / 1000.0 * (1.0 + PER_KELVIN * (cell_C - 25.0)) * (1.0 - LOSSES) * EFFICIENCY * DC_AC
-    return np.clip(dc, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(dc, 0.0, 1.0), dtype=np.float32)
 
 
 def wind_pu(speed_m_s: np.ndarray, height_m: float) -> np.ndarray:
@@ -83,7 +83,7 @@ def wind_pu(speed_m_s: np.ndarray, height_m: float) -> np.ndarray:
 
     at_hub = wind_speed.logarithmic_profile(speed_m_s, height_m, HUB_m, ROUGHNESS_m)
     speeds, powers = _curve()
-    return (np.interp(at_hub, speeds, powers, left=0.0, right=0.0) * WAKES).astype(np.float32)
+    return np.asarray(np.interp(at_hub, speeds, powers, left=0.0, right=0.0) * WAKES, dtype=np.float32)
 
 
 @lru_cache(maxsize=1)

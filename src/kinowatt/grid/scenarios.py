@@ -34,6 +34,7 @@ MONTHS = tuple(np.datetime64(f"2016-{m:02d}-15T00:00", "ns") for m in range(1, 1
 WORLD_HOURS = 0.25  # SimBench's profiles have the same step
 WORLD_CELLS = 32  # of the longer side of the network
 WIND_MEAN_m_s, WIND_SHAPE = 7.0, 2.0  # of the world's wind at 100 m: a Weibull distribution, an assumption
+FAINT_W_m2 = 5.0  # of a clear sky: below, an index says nothing
 SUN_CHANNELS = ("capacity_factor", "clear_sky_index", "ghi")  # the first that is there is taken
 
 
@@ -61,7 +62,7 @@ class Scenarios:
     @property
     def steps(self) -> int:
         """Steps T of a scenario."""
-        return self.times_ST.shape[1]
+        return int(self.times_ST.shape[1])
 
 
 def scenarios_of(
@@ -106,6 +107,8 @@ Source = Callable[[], Ensemble]
 
 def sources(said: str, network: Network, count: int, horizon_h: float, seed: int, place: bool) -> list[Source]:
     """What makes the ensembles that a study draws from: one of a file, or one per month of the world."""
+    if said == "model":
+        raise GridError("a model needs a sky to begin with; make an ensemble with kinowatt grid nowcast, and give its .zarr to --weather")
     if said != "world":
         from kinowatt.grid.weather_files import read_ensemble
 
@@ -114,7 +117,7 @@ def sources(said: str, network: Network, count: int, horizon_h: float, seed: int
             return _laid_over(ensemble, network) if place else ensemble
 
         return [read]
-    months = MONTHS[:: max(len(MONTHS) // count, 1)] if count < len(MONTHS) else MONTHS
+    months = [MONTHS[i] for i in np.unique(np.linspace(0, len(MONTHS) - 1, min(count, len(MONTHS))).round().astype(int))]
     shares = [len(part) for part in np.array_split(np.arange(count), len(months))]
 
     def make(number: int) -> Ensemble:
@@ -131,7 +134,7 @@ def _all(made: Sequence[Source]) -> Iterator[Ensemble]:
 def weather_of(scenarios: Scenarios, scenario: int, made: Sequence[Source]) -> Field:
     """The weather of one scenario, read or made again."""
     number, row = scenarios.origin_S[scenario].tolist()
-    ensemble = made[number]()
+    ensemble: Ensemble = made[number]()
     stretches = len(ensemble.times) // scenarios.steps
     member, start = row // stretches, (row % stretches) * scenarios.steps
     return ensemble.member(member).cut(start, start + scenarios.steps)
@@ -154,16 +157,17 @@ def from_world(network: Network, members: int, horizon_h: float, start: np.datet
     chance = np.clip(weather.QUANTILES, 0.0, 0.999)
     scale = WIND_MEAN_m_s / 0.8862  # of a Weibull distribution of shape 2: the mean is scale * gamma(1.5)
     speeds = tuple((scale * (-np.log(1 - chance)) ** (1 / WIND_SHAPE)).tolist())
-    large = {"shares": (0.7, 0.15, 0.15), "sizes_km": (20.0, 60.0), "region_life_h": 12.0, "unrest": 0.0}
-    slow = replace(weather.NEW_ENGLAND, quantiles=speeds, **large)
+    slow = replace(weather.NEW_ENGLAND, quantiles=speeds, shares=(0.7, 0.15, 0.15), sizes_km=(20.0, 60.0), region_life_h=12.0, unrest=0.0)
     wind = weather.windows(slow, rng, members, frames, (height, width), (step_km, step_km), WORLD_HOURS)
     values = np.stack([sky, wind], 2)
-    shift = np.timedelta64(round(-float(lon.mean()) / 15.0 * 3600), "s")
+    shift = np.timedelta64(-round(float(lon.mean()) / 15.0), "h")
     offsets = ((np.arange(frames) + 0.5) * WORLD_HOURS * 3600).astype(int).astype("timedelta64[s]")
     channels = (Channel("clear_sky_index", "1"), Channel("wind_speed_100m", "m/s"))
     notes = (
         "Weather is made by the world of clouds, calibrated to a year of Rhode Island (NREL reV), not to this network's place.",
-        f"Its wind is a Weibull distribution of mean {WIND_MEAN_m_s:g} m/s and shape {WIND_SHAPE:g} at 100 m, independent of the clouds; assumed, not measured.",
+        f"Its wind is a Weibull distribution of mean {WIND_MEAN_m_s:g} m/s and shape {WIND_SHAPE:g} at 100 m, independent of the clouds: "
+        "assumed, not measured.",
+        "Its days are the 15th of each month, with the network's loads of those days.",
     )
     return Ensemble(values, channels, start + shift + offsets, WORLD_HOURS, lat_HW, lon_HW, np.ones((height, width), bool), notes)
 
@@ -182,7 +186,7 @@ def _laid_over(ensemble: Ensemble, network: Network) -> Ensemble:
     frames = round(moved_h / ensemble.hours_per_frame)
     times = ensemble.times + np.timedelta64(round(frames * ensemble.hours_per_frame * 3600), "s")
     east *= float(np.cos(np.radians(network.lat_N.mean())) / np.cos(np.radians(lat.mean())))
-    note = f"The weather was laid over the network: moved, distances times {north:.2f} (north) and {east:.2f} (east), {frames * ensemble.hours_per_frame:+g} h."
+    note = f"The weather was laid over the network: distances times {north:.2f} (north) and {east:.2f} (east), {moved_h:+.1f} h in time."
     return replace(ensemble, lat_HW=lat_HW, lon_HW=lon_HW, times=times, notes=(*ensemble.notes, note))
 
 
@@ -278,21 +282,16 @@ def _powers(
         distinct, at = np.unique(times_ST, return_inverse=True)
         at_ST = at.reshape(times_ST.shape)
         sky = values["clear_sky_index"] if "clear_sky_index" in values else values["ghi"]
-        made = np.empty(sky.shape, np.float32)
-        for i, node in enumerate(nodes if middle is None else nodes[[middle]]):
-            lat, lon = float(network.lat_N[node]), float(network.lon_N[node])
-            sun = power.sun_at(distinct, lat, lon)
-            index_ST = sky[:, :, i if middle is None else middle]
+        columns = []
+        for i in range(len(nodes)) if middle is None else [middle]:
+            lat, lon = float(network.lat_N[nodes[i]]), float(network.lon_N[nodes[i]])
+            sun, index_ST = power.sun_at(distinct, lat, lon), sky[:, :, i]
             if "clear_sky_index" not in values:
-                index_ST = index_ST / np.clip(sun.clear_U[at_ST], 5.0, None)
+                index_ST = index_ST / np.clip(sun.clear_U[at_ST], FAINT_W_m2, None)
             air = values["temperature"][:, :, i] if "temperature" in values else power.AIR_C
-            made[:, :, i if middle is None else slice(None)] = _shaped(power.pv_pu(index_ST, at_ST, sun, lat < 0, air), middle)
-        out["pv"] = made
+            columns.append(power.pv_pu(index_ST, at_ST, sun, lat < 0, air))
+        out["pv"] = np.broadcast_to(np.stack(columns, -1), sky.shape)
     if "wind" in kinds:
         name = next(k for k in values if k.startswith("wind@"))
         out["wind"] = power.wind_pu(values[name], float(name.removeprefix("wind@")))
     return out
-
-
-def _shaped(values_ST: np.ndarray, middle: int | None) -> np.ndarray:
-    return values_ST if middle is None else values_ST[:, :, None]

@@ -1,8 +1,9 @@
-"""What keeps the network within its limits without new lines: power that is curtailed, or stored and given back later. Checked by AC flow.
+"""What keeps the network within its limits without new lines: power that is curtailed, or stored and given back. Checked by AC flow.
 
 Curtailment goes round by round: where the worst element of a snapshot is above its limit, plants that relieve it most per megawatt are
 cut first, by sensitivities from AC flows; then everything is solved anew, until no violation is left or nothing more can be cut. So the
-megawatt-hours are what a rule needs that works, not a proven minimum. Legend: S scenarios, T steps, V violated snapshots, N nodes, E elements.
+megawatt-hours are what a rule that works needs, not a proven minimum. Legend: S scenarios, T steps, V violated snapshots, N nodes,
+K branches, E lines and transformers.
 """
 
 from __future__ import annotations
@@ -53,10 +54,12 @@ class Stored:
 
 def violated_of(case: Case, flows: Flows) -> np.ndarray:
     """Which snapshots are violated, by the limits that count."""
-    thermal = (_over(flows.loading_SE_percent, case.circuit.limit_E_percent) > 1.0).any(1)
-    voltage = (_outside(flows.voltage_SN_pu, case.circuit) > 0).any(1)
-    none = np.zeros(len(thermal), dtype=bool)
-    return ~flows.converged_S | (none if case.limits == "voltage" else thermal) | (none if case.limits == "thermal" else voltage)
+    violated: np.ndarray = ~flows.converged_S
+    if case.limits != "voltage":
+        violated = violated | (_over(flows.loading_SE_percent, case.circuit.limit_E_percent) > 1.0).any(1)
+    if case.limits != "thermal":
+        violated = violated | (_outside(flows.voltage_SN_pu, case.circuit) > 0).any(1)
+    return violated
 
 
 def curtail(case: Case, solver: Solver, weather: str, installed: dict[str, np.ndarray]) -> Curtailed:
@@ -101,8 +104,9 @@ def _rounds(
 ) -> tuple[np.ndarray, int, int]:
     """Cut power (V, N), snapshots that stay violated, and rounds used."""
     cut_VN, todo = np.zeros_like(given_VN), np.arange(len(p_VN))
-    hopeless, number = 0, 0
-    for number in range(1, ROUNDS + 1):
+    hopeless, used = 0, 0
+    for _ in range(ROUNDS):
+        used += 1
         flows = solver.solve(p_VN[todo] + given_VN[todo] - cut_VN[todo], q_VN[todo])
         bad = violated_of(case, flows)
         todo, flows = todo[bad], Flows(*(getattr(flows, n)[bad] for n in Flows.__dataclass_fields__))
@@ -119,7 +123,7 @@ def _rounds(
     else:
         flows = solver.solve(p_VN[todo] + given_VN[todo] - cut_VN[todo], q_VN[todo])
         hopeless += int(violated_of(case, flows).sum())
-    return cut_VN, hopeless, number
+    return cut_VN, hopeless, used
 
 
 def _cuts(case: Case, flows: Flows, room_VN: np.ndarray, sensitivity: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -169,20 +173,20 @@ def store(case: Case, solver: Solver, weather: str, installed: dict[str, np.ndar
         zero = np.zeros(nodes)
         return Stored(zero, zero, 0.0, 0.0, 0.0, 0.0, 0)
     cut = curtailed.cut_STN_MW[here].astype(float)
-    power_N = cut.max((0, 1))
+    power_N: np.ndarray = cut.max((0, 1))
     (p, q), given = case.rest(here), case.available(weather, installed, here)
     held_SN, most_SN, returned, wrong = np.zeros((len(here), nodes)), np.zeros((len(here), nodes)), 0.0, 0
     for t in range(cut.shape[1]):
         held_SN += cut[:, t] * case.hours * EFFICIENCY
         most_SN = np.maximum(most_SN, held_SN)
-        wish = np.where(cut[:, t].any(1)[:, None], 0.0, np.minimum(power_N, held_SN * EFFICIENCY / case.hours))
+        wish = np.where(np.any(cut[:, t] > 0, axis=1, keepdims=True), 0.0, np.minimum(power_N, held_SN * EFFICIENCY / case.hours))
         back, bad = _allowed(case, solver, p[:, t] + given[:, t] - cut[:, t], q[:, t], wish)
         held_SN -= back * case.hours / EFFICIENCY
         returned, wrong = returned + float(back.sum()) * case.hours, wrong + bad
     totals_MW, totals_MWh = cut.sum(2).max(1), most_SN.sum(1)
     everyone = case.year_ST.shape[0] - len(here)  # scenarios that need none count, too
     p95 = [float(np.percentile(np.concatenate([x, np.zeros(everyone)]), 95)) for x in (totals_MW, totals_MWh)]
-    return Stored(power_N, most_SN.max(0), *p95, curtailed.energy_MWh, returned, wrong)
+    return Stored(power_N, most_SN.max(0), p95[0], p95[1], curtailed.energy_MWh, returned, wrong)
 
 
 def _allowed(case: Case, solver: Solver, p_SN: np.ndarray, q_SN: np.ndarray, wish_SN: np.ndarray) -> tuple[np.ndarray, int]:

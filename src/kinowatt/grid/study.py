@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from kinowatt import __version__
+from kinowatt.energy.bill import EnergyBill
 from kinowatt.errors import GridError, MissingDependency, OutputError
 from kinowatt.grid import storage
 from kinowatt.grid.flow import Check, Solver, check
@@ -28,6 +29,7 @@ from kinowatt.media.image import aside
 REINFORCED = 5  # elements whose doubling is tried
 CHECKED = 50  # snapshots at random, and as many of the worst, that pandapower solves again
 Say = Callable[[str], None]
+Task = dict[str, Any]  # what to do, and for which growth, placement, weather or element
 Step = Callable[[str, int, int], None]  # what is computed, how many are done, of how many
 
 
@@ -94,8 +96,8 @@ class Work:
 class Study:
     """A study that was computed: inputs, tallies of the reference placement by weather and growth, answers of placements, and more.
 
-    `hosted` is by (index of the other kind's growth, placement); `doubled` by element, with the risk at the map's growth; `relief` by growth; `map_index` the growth of the
-    map: the first beyond the hosting capacity of the reference placement, or else the last.
+    `hosted` is by (index of the other kind's growth, placement); `doubled` by element, with the risk at the map's growth; `relief` by
+    growth; `map_index` is the growth of the map: the first beyond the hosting capacity of the reference placement, or else the last.
     """
 
     settings: Settings
@@ -144,23 +146,25 @@ def run(folder: Path, settings: Settings, workers: int, ray: bool, resume: bool,
     network, scenarios, work = prepare(settings, threads, say)
     main = settings.growths(settings.main)
     tasks = Tasks(kept, work, workers, ray, step)
-    curve = [{"do": "curve", "weather": w, "growth": g} for w in WEATHERS for g in range(len(main))]
+    curve: list[Task] = [{"do": "curve", "weather": w, "growth": g} for w in WEATHERS for g in range(len(main))]
     found = tasks.run("growth by growth", curve)
     curves = {w: [_tally(found[_name(t)]) for t in curve if t["weather"] == w] for w in WEATHERS}
     others = range(len(settings.growths(settings.other)))
-    places = [{"do": "place", "other": j, "placement": p} for j in others for p in range(settings.placements) if (j, p) != (0, 0)]
+    places: list[Task] = [
+        {"do": "place", "other": j, "placement": p} for j in others for p in range(settings.placements) if (j, p) != (0, 0)
+    ]
     found = tasks.run("placements", places)
-    hosted = {(t["other"], t["placement"]): _hosted(found[_name(t)]) for t in places}
+    hosted = {(int(t["other"]), int(t["placement"])): _hosted(found[_name(t)]) for t in places}
     hosted[0, 0] = search(len(main), settings.risk, lambda i: curves[FIELD][i])
     last = hosted[0, 0].last
     index = min(last + 1, len(main) - 1)
     strongest = np.argsort(-curves[FIELD][index].worst_E, kind="stable")[:REINFORCED]
     chosen = [int(e) for e in strongest if curves[FIELD][index].worst_E[e] > 0] if not network.circuit.regulated else []
-    again = [{"do": "double", "element": e, "growth": index} for e in chosen]
+    again: list[Task] = [{"do": "double", "element": e, "growth": index} for e in chosen]
     found = tasks.run("reinforcement", again)
     doubled = {t["element"]: (_hosted(found[_name(t)]), float(found[_name(t)]["risk"])) for t in again}
     wanted = [g for g in range(len(main)) if curves[FIELD][g].violated_S.any()]
-    relief = [{"do": "relief", "growth": g} for g in wanted]
+    relief: list[Task] = [{"do": "relief", "growth": g} for g in wanted]
     found = tasks.run("curtailment and storage" if settings.storage else "curtailment", relief)
     said = {t["growth"]: {k: v.item() if v.ndim == 0 else v for k, v in found[_name(t)].items()} for t in relief}
     step("check with pandapower", 0, 1)
@@ -192,6 +196,17 @@ def open_folder(folder: Path, settings: Settings, resume: bool) -> Path:
     return kept
 
 
+def bill_of(folder: Path, spent: EnergyBill) -> EnergyBill:
+    """What was spent now and by the runs of the study before it, which its folder remembers from here on. OutputError."""
+    kept = folder / "work" / "energy.json"
+    try:
+        total = EnergyBill.from_json(json.loads(kept.read_text(encoding="utf-8"))) + spent if kept.is_file() else spent
+        kept.write_text(json.dumps(total.to_json(), indent=1), encoding="utf-8")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{kept} cannot be used ({type(error).__name__}); remove it, and go on with --resume") from error
+    return total
+
+
 def _stamp(settings: Settings) -> dict[str, Any]:
     """Sizes and times of files that a study reads: one that changed makes another study."""
     paths = {"network_file": Path(settings.network), "weather_file": Path(settings.weather), "coordinates_file": Path(settings.coordinates)}
@@ -204,7 +219,7 @@ class Tasks:
     def __init__(self, kept: Path, work: Work, workers: int, ray: bool, step: Step) -> None:
         self.kept, self.work, self.workers, self.ray, self.step = kept, work, workers, ray, step
 
-    def run(self, what: str, tasks: Sequence[dict[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
+    def run(self, what: str, tasks: Sequence[Task]) -> dict[str, dict[str, np.ndarray]]:
         """Arrays of every task, by its name."""
         todo = [t for t in tasks if not (self.kept / f"{_name(t)}.npz").is_file()]
         done = len(tasks) - len(todo)
@@ -213,14 +228,15 @@ class Tasks:
             self.step(what, number, len(tasks))
         return {_name(t): _read(self.kept / f"{_name(t)}.npz") for t in tasks}
 
-    def _computed(self, todo: Sequence[dict[str, Any]]) -> Iterator[None]:
+    def _computed(self, todo: Sequence[Task]) -> Iterator[None]:
         if not todo:
             return
         if self.ray:
             yield from _on_ray(self.kept, self.work, todo)
         elif self.workers == 1 or len(todo) == 1:
             for task in todo:
-                yield _write(self.kept, task, compute(replace(self.work, threads=0), task))
+                _write(self.kept, task, compute(replace(self.work, threads=0), task))
+                yield
         else:
             # Started anew, not forked: a fork of a process with threads may hang.
             with ProcessPoolExecutor(self.workers, get_context("spawn"), _begin, (self.kept, self.work)) as pool:
@@ -241,12 +257,12 @@ def _begin(kept: Path, work: Work) -> None:
     _here = kept, work
 
 
-def _one(task: dict[str, Any]) -> None:
+def _one(task: Task) -> None:
     assert _here is not None
     _write(_here[0], task, compute(_here[1], task))
 
 
-def _on_ray(kept: Path, work: Work, todo: Sequence[dict[str, Any]]) -> Iterator[None]:
+def _on_ray(kept: Path, work: Work, todo: Sequence[Task]) -> Iterator[None]:
     """On Ray: the cluster of RAY_ADDRESS, or one of this machine's cores. All nodes must see the folder under the same name."""
     try:
         import ray
@@ -262,7 +278,7 @@ def _on_ray(kept: Path, work: Work, todo: Sequence[dict[str, Any]]) -> Iterator[
         yield ray.get(ready[0])
 
 
-def compute(work: Work, task: dict[str, Any]) -> dict[str, Any]:
+def compute(work: Work, task: Task) -> dict[str, Any]:
     """One task's arrays."""
     s, case = work.settings, work.case
     main, other = s.growths(s.main), s.growths(s.other)
@@ -282,7 +298,7 @@ def compute(work: Work, task: dict[str, Any]) -> dict[str, Any]:
     plan = work.plan(main[task["growth"]], other[0], 0)
     cut = storage.curtail(case, solver, FIELD, plan)
     out: dict[str, Any] = {
-        "curtailed_MWh": cut.energy_MWh, "available_MWh": cut.available_MWh, "violated": cut.violated, "left": cut.left, "rounds": cut.rounds,
+        "curtailed_MWh": cut.energy_MWh, "available_MWh": cut.available_MWh, "violated": cut.violated, "left": cut.left,
         "curtailed_N_MWh": cut.cut_STN_MW.sum((0, 1)) * case.hours,
     }  # fmt: skip
     if s.storage:
@@ -306,11 +322,11 @@ def oracle(network: Network, work: Work, tally: Tally, growth: float) -> Check:
     return check(network.circuit, network.net, np.array(p), np.array(q), flows)
 
 
-def _name(task: dict[str, Any]) -> str:
+def _name(task: Task) -> str:
     return "-".join(str(v) for v in task.values())
 
 
-def _write(kept: Path, task: dict[str, Any], arrays: dict[str, Any]) -> None:
+def _write(kept: Path, task: Task, arrays: dict[str, Any]) -> None:
     path = kept / f"{_name(task)}.npz"
     part = aside(path)
     try:
@@ -355,4 +371,5 @@ def _hosted(arrays: dict[str, np.ndarray]) -> Hosted:
 
 
 def _tally(arrays: dict[str, np.ndarray]) -> Tally:
-    return Tally(**{k: v.item() if v.ndim == 0 else v for k, v in arrays.items()})
+    values: dict[str, Any] = {k: v.item() if v.ndim == 0 else v for k, v in arrays.items()}
+    return Tally(**values)

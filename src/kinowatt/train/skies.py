@@ -1,4 +1,4 @@
-"""Training of skies: on the weather world, then, with a history of real weather, on half world and half history.
+"""Training of skies: on the weather world, then, with a history of real weather, mostly on that, a quarter on the world.
 
 A history is divided by days of the month, never by frames: days 1 to 17 teach, 19 to 22 choose (validation), from 24 on they test;
 days 18 and 23 lie between and are not used.
@@ -19,7 +19,7 @@ from kinowatt.errors import GridError
 from kinowatt.grid.history import LOW_SUN, History
 from kinowatt.grid.split import days_of
 from kinowatt.models import skies_model as skies
-from kinowatt.models.dit import VideoDiT
+from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.worlds.sun import sky
 from kinowatt.worlds.weather import NEW_ENGLAND, TORUS, windows
 
@@ -36,7 +36,9 @@ class SkiesRecipe:
     minutes: float  # default wall clock of one run
     world_cases: int  # windows of the world that are made before the clock starts
     size: tuple[int, int] = (29, 6)  # cells of the world's lattice, where no history says another
-    real_share: float = 0.5  # of a batch, where there is a history
+    real_share: float = 0.75  # of a batch, where there is a history
+    held_out: int = 512  # windows of each examination
+    dit: DiTConfig = skies.DIT
     ema_decay: float = 0.999
 
 
@@ -53,14 +55,14 @@ class SkiesTask:
 
     def __init__(self, recipe: SkiesRecipe, device: torch.device, real: History | None = None, seed: int = 0) -> None:
         self.recipe, self.device, self.lr, self.ema_decay, self.real = recipe, device, recipe.lr, recipe.ema_decay, real
-        self.dit = VideoDiT(skies.DIT)
+        self.dit = VideoDiT(recipe.dit)
         self.module: nn.Module = self.dit
         rng = np.random.default_rng(seed)
         self.size: tuple[int, int] = recipe.size if real is None else real.field.mask_HW.shape
         if max(self.size) > TORUS:
             raise GridError(f"skies is trained on at most {TORUS} x {TORUS} cells, not {self.size[0]} x {self.size[1]}; cut the weather")
         self.world = windows(NEW_ENGLAND, rng, recipe.world_cases, FRAMES, self.size)
-        held = windows(NEW_ENGLAND, np.random.default_rng(10**6 + seed), 512, FRAMES, self.size)
+        held = windows(NEW_ENGLAND, np.random.default_rng(10**6 + seed), recipe.held_out, FRAMES, self.size)
         self.elevation = _year_of_sun(self.size)
         self.sunny = np.flatnonzero(_lit_ahead(self.elevation.max((1, 2)) > LOW_SUN))
         self.held = self._of_world(held, np.arange(len(held)), rng)
@@ -103,8 +105,8 @@ class SkiesTask:
         figures = {"loss_world": self._held_out(lambda i: _part(self.held, i), len(self.held.index))}
         if self.real is not None:
             for part in ("train", "validation"):
-                starts = self.starts[part][:: max(len(self.starts[part]) // 512, 1)]
-                figures[f"loss_{part}"] = self._held_out(lambda i, s=starts: self._of_history(s[i], None), len(starts))  # type: ignore[misc]
+                starts = self.starts[part][:: max(len(self.starts[part]) // self.recipe.held_out, 1)]
+                figures[f"loss_{part}"] = self._held_out(lambda i, s=starts: self._of_history(s[i], None), len(starts))
         return figures
 
     def _held_out(self, windows_at: Any, count: int) -> float:
@@ -137,7 +139,7 @@ def _lit_ahead(lit_T: np.ndarray) -> np.ndarray:
 def _starts(real: History, days_in: np.ndarray) -> np.ndarray:
     """Present frames of all windows of these days with daylight to come, none across a gap."""
     times, step = real.field.times, np.timedelta64(round(real.field.hours_per_frame * 3600e9), "ns")
-    lit = real.day.any((1, 2))
+    lit = np.asarray(real.day.any((1, 2)))
     first = np.flatnonzero(_lit_ahead(lit))
     first = first[times[first + FRAMES - 1] - times[first] == (FRAMES - 1) * step]
     now = first + skies.PAST - 1

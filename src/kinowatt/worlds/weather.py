@@ -83,7 +83,7 @@ def statistics(index_CTN: np.ndarray, lat_N: np.ndarray, lon_N: np.ndarray) -> S
 
 def _by_distance(values_SN: np.ndarray, lat_N: np.ndarray, lon_N: np.ndarray) -> tuple[float, ...]:
     with np.errstate(invalid="ignore"):  # a site that never changes has no correlation
-        correlation = np.corrcoef(values_SN.astype(np.float64).T)
+        correlation = np.atleast_2d(np.corrcoef(values_SN.astype(np.float64).T))
     east, north = _km(lat_N, lon_N)
     away = np.hypot(east[:, None] - east, north[:, None] - north)
     pairs = [correlation[(away >= low) & (away < high)] for low, high in pairwise(BINS_km)]
@@ -95,7 +95,7 @@ def _km(lat_N: np.ndarray, lon_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gaussian(clouds: Clouds, rng: np.random.Generator, cases: int, frames: int, step_km: tuple[float, float], hours: float) -> np.ndarray:
-    """The Gaussian fields (B, T, TORUS, TORUS), mean 0 and variance 1, on cells of `step_km` (north, east)."""
+    """The octaves' sum (B, T, TORUS, TORUS), mean 0 and variance 1 less the region's share, on cells of `step_km` (north, east)."""
     north, east = (2 * np.pi * np.fft.fftfreq(TORUS, d=step) for step in step_km)
     wave = north[:, None] ** 2 + east[None, :] ** 2
     sizes = np.asarray(clouds.sizes_km)[:, None, None]
@@ -107,18 +107,23 @@ def gaussian(clouds: Clouds, rng: np.random.Generator, cases: int, frames: int, 
     moved = winds[..., 0, None, None] * east[None, :] + winds[..., 1, None, None] * north[:, None]
     drift = np.exp(-1j * hours * moved).astype(np.complex64)
     keep = np.exp(-hours / clouds.lives_h())[:, None, None].astype(np.float32)
-    region_keep, region = np.exp(-hours / clouds.region_life_h), rng.standard_normal(cases)
     shape, out = (cases, len(sizes), TORUS, TORUS), np.empty((cases, frames, TORUS, TORUS), np.float32)
     spectrum = spectrum.astype(np.float32)
     waves, strength = _noise(rng, shape), np.exp(clouds.unrest * rng.standard_normal((cases, 1, 1)) - clouds.unrest**2)
     for t in range(frames):
         if t:
             waves = drift * (keep * waves + np.sqrt(1 - keep**2) * _noise(rng, shape))
-            region = region_keep * region + np.sqrt(1 - region_keep**2) * rng.standard_normal(cases)
         # Real and imaginary part of a complex field are two independent fields; one is used.
         out[:, t] = np.fft.ifft2((spectrum * waves).sum(1)).real * (TORUS * strength)
-        out[:, t] += (np.sqrt(clouds.shares[0]) * region)[:, None, None]
     return out
+
+
+def region(clouds: Clouds, rng: np.random.Generator, cases: int, frames: int, hours: float) -> np.ndarray:
+    """What all cells of a case share (B, T): a value that forgets itself, with the region's share as variance."""
+    keep, out = np.exp(-hours / clouds.region_life_h), rng.standard_normal((cases, frames))
+    for t in range(1, frames):
+        out[:, t] = keep * out[:, t - 1] + np.sqrt(1 - keep**2) * out[:, t]
+    return np.asarray(np.sqrt(clouds.shares[0]) * out)
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -127,7 +132,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 def to_index(clouds: Clouds, gauss: np.ndarray) -> np.ndarray:
     """Gaussian values to indices of the measured distribution."""
-    return np.interp(gauss, _normal_at(), clouds.quantiles).astype(np.float32)
+    return np.asarray(np.interp(gauss, _normal_at(), clouds.quantiles), dtype=np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -152,13 +157,13 @@ def windows(
     if max(size) > TORUS:
         raise ValueError(f"{height} x {width} cells do not fit the world's {TORUS} x {TORUS}")
     rows, columns = max(TORUS // (height + 3), 1), max(TORUS // (width + 6), 1)
-    field = to_index(clouds, gaussian(clouds, rng, -(-cases // (rows * columns)), frames, step_km, hours))
+    field = gaussian(clouds, rng, -(-cases // (rows * columns)), frames, step_km, hours)
     cut = [
         field[:, :, y : y + height, x : x + width]
         for y in (np.arange(rows) * (TORUS // rows)).tolist()
         for x in (np.arange(columns) * (TORUS // columns)).tolist()
     ]
-    return np.concatenate(cut)[:cases]
+    return to_index(clouds, np.concatenate(cut)[:cases] + region(clouds, rng, cases, frames, hours)[:, :, None, None])
 
 
 def calibrated(clouds: Clouds, target: Statistics, lat_N: np.ndarray, lon_N: np.ndarray, hours: float = 0.5) -> Clouds:
@@ -226,7 +231,7 @@ def _expected(
         parts = [clouds.shares[0] * np.full(len(apart_P2), np.exp(-lag / clouds.region_life_h))]
         for share, size, life in zip(clouds.shares[1:], clouds.sizes_km, clouds.lives_h(), strict=True):
             parts.append(share * np.exp(-lag / life) * np.exp(-away / (2 * size**2)).mean(1))
-        return np.interp(np.sum(parts, 0), *curve)
+        return np.asarray(np.interp(np.sum(parts, 0), *curve))
 
     here = np.zeros((1, 2))
     lags = np.array([float(rho(here, hours * k)[0]) for k in range(1, LAGS + 1)])
