@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from kinowatt.cli import energy, making
 from kinowatt.cli.bench import bench_app
 from kinowatt.cli.given import with_given
+from kinowatt.cli.grid import grid_app
 from kinowatt.cli.serving import keys_app, serve_verb, webhooks_app
 from kinowatt.cli.words import DeviceName, Zone, check_writable, say, size_of
 from kinowatt.energy.processes import speaks
@@ -28,6 +29,7 @@ app.command("label")(energy.label_verb)
 app.command("tune")(energy.tune_verb)
 app.add_typer(energy.energy_app, name="energy")
 app.add_typer(bench_app, name="bench")
+app.add_typer(grid_app, name="grid")
 app.command("serve")(serve_verb)
 app.add_typer(keys_app, name="keys")
 app.add_typer(webhooks_app, name="webhooks")
