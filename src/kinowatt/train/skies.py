@@ -39,7 +39,7 @@ class SkiesRecipe:
     real_share: float = 0.75  # of a batch, where there is a history
     held_out: int = 512  # windows of each examination
     dit: DiTConfig = skies.DIT
-    ema_decay: float = 0.999
+    ema_decay: float = 0.995  # some hundred steps: a run is short, and the world must be forgotten where it is wrong
 
 
 SKIES_RECIPES = {
