@@ -293,7 +293,7 @@ def test_a_dry_run_never_calls_for_a_model(kinowatt: Verb, small_model: Path, tm
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr("kinowatt.models.model.load", never)
-    monkeypatch.setattr("kinowatt.engine.engine.load", never)
+    monkeypatch.setattr("kinowatt.engine.load.load", never)
     ran = kinowatt("generate", "a red ball", "--dry-run", "--model", small_model, *CLIP[:-2], "-o", tmp_path / "a.mp4")
     assert ran.code == 0, ran.err
     assert "9 frames, 64x64, 2 steps" in ran.out
@@ -395,7 +395,7 @@ def test_a_budget_that_nothing_fits_is_refused_before_loading(
     def load(*given: object) -> None:
         raise AssertionError("a joule was spent")
 
-    monkeypatch.setattr("kinowatt.engine.engine.load", load)
+    monkeypatch.setattr("kinowatt.engine.load.load", load)
     for budget in (("--budget-wh", "1e-7"), ("--budget-gco2e", "1e-8")):
         ran = kinowatt(*words, *budget, "-o", tmp_path / "b.mp4")
         assert ran.code == 2

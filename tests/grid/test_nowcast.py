@@ -57,6 +57,17 @@ def test_an_ensemble_of_the_hours_ahead(model: Model, field: Field) -> None:
     assert not np.allclose(other.values_MTCHW, made.values_MTCHW, atol=0.05)
 
 
+def test_analogs_take_turns_with_the_model(model: Model) -> None:
+    long = skies_made.sunny(61)
+    made = nowcast(long, np.datetime64("2012-07-31T15:00", "ns"), 1.0, 6, model=model)
+    assert "of skies and of analogs in turn" in made.notes[-1]
+    alone = nowcast(long.cut(30 * 48, 61 * 48), np.datetime64("2012-07-31T15:00", "ns"), 1.0, 3, model=model)
+    assert "of skies alone, as the history is short" in alone.notes[-1]
+    assert np.allclose(made.values_MTCHW[::2], alone.values_MTCHW, atol=2e-2)
+    night = nowcast(long, np.datetime64("2012-07-31T09:00", "ns"), 1.0, 3, model=model)
+    assert "as it is night" in night.notes[-1]
+
+
 def test_nothing_of_the_future_is_used(model: Model, field: Field) -> None:
     now = int(np.searchsorted(field.times, NOON))
     spoiled = field.clip.frames_TCHW.copy()
@@ -162,7 +173,7 @@ def test_the_verb_score(tmp_path: Path, files: list[str]) -> None:
     assert "SP + analog residuals" in ran.stdout
     said = json.loads((tmp_path / "s.json").read_text())
     assert said["split"] == "test"
-    assert len(said["methods"]) == 5
-    assert len((tmp_path / "s.csv").read_text().splitlines()) == 6
+    assert len(said["methods"]) == 6
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 7
     ran = CliRunner().invoke(grid_app, ["score", *files, "--fit", files[1], "--cases", "3", "--members", "4", "--json"])
     assert json.loads(ran.stdout)["split"] == "all"

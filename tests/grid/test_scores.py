@@ -69,6 +69,12 @@ def test_baselines(past: History) -> None:
     assert usual[:, :, lit].mean() == pytest.approx(past.index[past.day].mean(), abs=0.12)
 
 
+def test_blending_takes_turns() -> None:
+    one, two = np.zeros((5, 2, 3, 4)), np.ones((5, 2, 3, 4))
+    assert baselines.blend(one, two, 5)[:, 0, 0, 0].tolist() == [0, 1, 0, 1, 0]
+    assert baselines.blend(one, two, 1).shape == (1, 2, 3, 4)
+
+
 def test_usable_cases_have_daylight_and_no_gap(past: History) -> None:
     cases = baselines.usable(past, 6)
     assert all(past.day[c : c + 7][:, past.field.mask_HW].all() for c in cases[:50])
@@ -115,13 +121,20 @@ def test_all_methods_are_compared_on_held_out_days(past: History) -> None:
     truth = trial.history
     perfect = lambda now: np.repeat(truth.index[None, now + 1 : now + 7], 8, 0)  # noqa: E731
     rows = scores.compare(trial, scores.methods(trial, 8, 0, perfect))
-    assert [r.method for r in rows] == ["smart persistence", "SP + analog residuals", "climatology", "skies", "skies, independent sites"]
+    assert [r.method for r in rows] == [
+        "smart persistence",
+        "SP + analog residuals",
+        "climatology",
+        "skies",
+        "skies with analogs",
+        "the same, independent sites",
+    ]
     by = {r.method: r for r in rows}
     assert by["skies"].crps == pytest.approx(0.0, abs=1e-6)
     assert by["SP + analog residuals"].crps < by["smart persistence"].crps
     text = scores.table(rows, 0.5, trial.observed)
     assert "30/60/90/120/150/180 min" in text
-    assert text.count("\n") == 7
+    assert text.count("\n") == 8
     with pytest.raises(GridError, match="days that teach"):
         scores.trial(field, None, "train", 5)
     with pytest.raises(GridError, match="give a longer history with --fit"):

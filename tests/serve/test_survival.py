@@ -52,7 +52,7 @@ def test_a_server_ends_its_worker_and_leaves_the_job_to_the_next(small_model: Pa
     assert not _workers_of(tmp_path), "a worker without its server ends"
     second = start_server(small_model, tmp_path)
     try:
-        assert second.wait(id, 90)["status"] == "completed"
+        assert second.wait(id, 240)["status"] == "completed"
     finally:
         stop_server(second)
 

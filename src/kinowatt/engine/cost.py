@@ -193,7 +193,7 @@ def here(ledger: Ledger, model: str) -> tuple[Place, list[Past]]:
     """Where a model ran last on this machine, with what was learned there; else where a first run would take place."""
     last = ledger.last(model)
     if last is not None:
-        place = Place(last.device, last.runtime, gpu(last.device) is not None)
+        place = Place(last.device, last.runtime, not last.device.endswith(" threads"))  # as engine.device_name names a CPU
         return place, ledger.past(model, place.device, place.runtime)
     return guess(), []
 
