@@ -13,9 +13,11 @@ from PIL import Image
 
 import wan_folders
 from kinowatt.clip import Clip
+from kinowatt.engine import load as loading
 from kinowatt.engine.conditioning import to_signal
 from kinowatt.engine.engine import Engine, Progress, Take
 from kinowatt.engine.load import load
+from kinowatt.engine.memory import Layout
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import ShotError
 from kinowatt.media.likeness import psnr_dB
@@ -189,3 +191,17 @@ def test_a_folder_has_the_defaults_of_its_kind(camera: Callable[[str], Engine]) 
     assert not found["ti2v"].needs_image
     assert found["i2v-a14b"].guidance_low == 3.5
     assert all(not spec.trained_sizes for spec in found.values()), "of a folder that is no known model nothing is claimed"
+
+
+@pytest.mark.parametrize(
+    "layout", [Layout(0.0, resident=1, split=True, text_on_cpu=True), Layout(0.0, swap=True), Layout(0.0, tile=(6, 8))]
+)
+def test_however_it_is_laid_out_the_take_is_the_same(
+    layout: Layout, camera: Callable[[str], Engine], exact: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU a plan changes nothing but the order of work: what a GPU with little memory would do."""
+    engine = camera("t2v-a14b")
+    shot = shot_of(engine, steps=3)
+    monkeypatch.setattr(loading, "_layout", lambda *_: layout)
+    take = load(str(engine.model.spec.folder), "cpu").generate(shot)
+    assert psnr(take, engine.generate(shot)) > (25 if layout.tile else 70)

@@ -49,7 +49,8 @@ def load(
             raise ShotError(f"OpenVINO runs {spec.name} as it is; use --runtime torch, or leave out {', '.join(changed)}")
         ways = replace(ways, runtime="torch" if ways.runtime == "auto" else ways.runtime)
     model = models.load(spec, where)
-    _change(model.networks, ways, where)
+    _fuse(model.networks, ways.loras)
+    _change(model.dit, ways, where)
     model = replace(model, sha256="+".join((model.sha256, *_sums(ways.loras))))
     return Engine(model, where, choose(ways.runtime, model, where), ways)
 
@@ -79,13 +80,14 @@ def _load_wan(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: S
     first = cpu if ways.weights or layout.resident is not None else device
     places = wan_model.Devices(first, device, cpu if layout.text_on_cpu else device)
     model = wan_model.load(spec, short, places, swap=layout.swap)
-    # OpenVINO rounds in its own way, from steps that it has seen.
-    _change(model.networks, replace(ways, weights=None) if by_openvino else ways, device if layout.resident is None else cpu)
-    for dit in model.networks:
+    _fuse(model.networks, ways.loras)
+    for dit in reversed(model.networks):  # the one that is to wait on the CPU goes through the device while that is empty
+        # OpenVINO rounds in its own way, from steps that it has seen.
+        _change(dit, replace(ways, weights=None) if by_openvino else ways, device if layout.resident is None else cpu)
         if layout.resident is not None:
             BlockStream(dit, device, layout.resident)
-        elif dit is model.experts.high or not layout.swap:
-            dit.to(device)
+        else:
+            dit.to(cpu if layout.swap and dit is not model.experts.high else device)
     model.experts.device = device
     model = replace(model, sha256="+".join((model.sha256, *_sums(ways.loras))))
     runtime = choose_wan(ways.runtime, model, device, layout, int8=by_openvino and ways.weights == "int8")
@@ -104,15 +106,18 @@ def _layout(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: Sho
     return found
 
 
-def _change(networks: Sequence[VideoDiT], ways: Ways, device: torch.device) -> None:
-    """Networks as they are to be run. LoRAs come before rounding, which then rounds their sum."""
-    if ways.loras:
-        lora.fuse(networks[0], ways.loras, networks[1] if len(networks) > 1 else None)
-    for dit in networks:
-        if ways.weights is not None:
-            quantise(dit, ways.weights, device)
-        if ways.window is not None:
-            set_windows(dit, ways.window)
+def _fuse(networks: Sequence[VideoDiT], loras: Sequence[Lora]) -> None:
+    """LoRAs come before rounding, which then rounds their sum."""
+    if loras:
+        lora.fuse(networks[0], loras, networks[1] if len(networks) > 1 else None)
+
+
+def _change(dit: VideoDiT, ways: Ways, device: torch.device) -> None:
+    """A network as it is to be run."""
+    if ways.weights is not None:
+        quantise(dit, ways.weights, device)
+    if ways.window is not None:
+        set_windows(dit, ways.window)
 
 
 def _sums(loras: Sequence[Lora]) -> list[str]:
