@@ -56,7 +56,7 @@ def features(history: History, now: int) -> np.ndarray:
     # Before sunrise there is no index: a change that is not known counts as none.
     earlier = np.where(history.day[now - 2][mask], history.index[now - 2][mask], index)
     change, sun = index - earlier, history.elevation[now][mask].mean()
-    rising = 1.0 if history.elevation[now + 1][mask].mean() > sun else 0.0
+    rising = 1.0 if sun > history.elevation[now - 1][mask].mean() else 0.0
     return np.array([index.mean() / 0.1, index.std() / 0.07, change.mean() / 0.1, change.std() / 0.1, sun / 20.0, rising])
 
 
@@ -85,6 +85,13 @@ def climatology(lib: Library, history: History, now: int, members: int, rng: np.
         near = np.argsort(abs(of_year) / NEAR_DAYS + abs(of_day))[:members]
     chosen = lib.starts[rng.choice(near, members, replace=len(near) < members)]
     return np.stack([lib.history.index[s + 1 : s + 1 + lib.leads] for s in chosen])
+
+
+def blend(first_MLHW: np.ndarray, second_MLHW: np.ndarray, members: int) -> np.ndarray:
+    """Members of two ensembles in turn: each keeps its own kind of error, and what they share counts."""
+    half = (members + 1) // 2
+    both = np.stack([first_MLHW[:half], second_MLHW[:half]], 1)
+    return both.reshape(-1, *first_MLHW.shape[1:])[:members]
 
 
 def independent(members_MLHW: np.ndarray, rng: np.random.Generator) -> np.ndarray:

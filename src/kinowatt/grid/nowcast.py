@@ -16,6 +16,7 @@ from kinowatt.clip import Channel
 from kinowatt.engine import sample
 from kinowatt.engine.noise import schedule
 from kinowatt.errors import GridError
+from kinowatt.grid import baselines
 from kinowatt.grid.fields import Ensemble, Field
 from kinowatt.grid.history import LOW_SUN, MOST, History, history, months
 from kinowatt.models import skies_model as skies
@@ -28,6 +29,7 @@ BATCH = 64  # members at a time
 MOST_MEMBERS = 1000
 HOURS_PER_FRAME = 0.5  # of the model
 MOST_CELLS = 64 * 64
+LEAST_ANALOGS = 1000  # frames of the history to choose from: about two months
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +84,10 @@ def nowcast(
 ) -> Ensemble:
     """An ensemble of the `hours` after the time `at`, in the field's own unit and as clear-sky index.
 
-    Nothing of the field after `at` is used. What a clear sky gives is learned from `fit`, or from the field up to `at`. GridError for a
-    time outside of the field, a horizon beyond the model, or a number of members that is none.
+    Nothing of the field after `at` is used. What a clear sky gives, and what followed skies like the present one, is learned from `fit`,
+    or from the field up to `at`. Members are in turn of skies and of such analogs (together they score best, see LOG.md); of skies alone
+    where the history is short or the present is night, which is noted. GridError for a time outside of the field, a horizon beyond the
+    model, or a number of members that is none.
     """
     leads, now = _leads(field, hours), _now(field, at)
     if not 1 <= members <= MOST_MEMBERS:
@@ -91,7 +95,8 @@ def nowcast(
     if field.mask_HW.size > MOST_CELLS:
         raise GridError(f"a lattice of {field.mask_HW.size} cells is too large for skies; cut it to at most {MOST_CELLS} cells")
     seen = field.cut(0, now + 1)
-    past = history(seen, history(fit).gain if fit is not None else None)
+    taught = history(fit if fit is not None else seen)
+    past = history(seen, taught.gain) if fit is not None else taught
     step = np.timedelta64(round(field.hours_per_frame * 3600e9), "ns")
     times = field.times[now] + step * np.arange(1, skies.LEADS + 1)
     panels = (field.panels or Panels()) if past.channel.name == "capacity_factor" else None
@@ -99,12 +104,13 @@ def nowcast(
     if past.channel.name == "clear_sky_index":
         clear = np.ones_like(clear)
     clear = np.minimum(clear * past.gain[months(times)][:, None, None], past.most)
-    index = (model or load()).members(window_of(past, now, elevation), members, seed)[:, :leads]
+    index, how = _members(model or load(), taught, past, now, elevation, members, seed)
+    index = index[:, :leads]
     index = np.where((elevation[:leads] > LOW_SUN) & field.mask_HW, index, 0.0)
     values = np.clip(index * clear[:leads], 0.0, past.most)
     channels = (past.channel, Channel("clear_sky_index", "1"))
     both = values[:, :, None] if past.channel == channels[1] else np.stack([values, index], 2)
-    note = f"Nowcast by skies from {str(field.times[now])[:16]} UTC; {members} members; a scenario generator, not a weather forecast."
+    note = f"Nowcast from {str(field.times[now])[:16]} UTC; {members} members {how}; a scenario generator, not a weather forecast."
     return Ensemble(
         both.astype(np.float32),
         channels[: both.shape[2]],
@@ -115,6 +121,19 @@ def nowcast(
         field.mask_HW,
         (*field.notes, note),
     )
+
+
+def _members(
+    model: Model, taught: History, past: History, now: int, elevation: np.ndarray, members: int, seed: int
+) -> tuple[np.ndarray, str]:
+    """Indices (M, LEADS, H, W), and how they were made."""
+    made = model.members(window_of(past, now, elevation), members, seed)
+    if not past.day[now][past.field.mask_HW].all():
+        return made, "of skies alone, as it is night"
+    if taught.field.mask_HW.shape != past.field.mask_HW.shape or len(baselines.usable(taught, skies.LEADS)) < LEAST_ANALOGS:
+        return made, "of skies alone, as the history is short or of another lattice"
+    like = baselines.analogs(baselines.library(taught, skies.LEADS), past, now, members)
+    return baselines.blend(made, like, members), "of skies and of analogs in turn"
 
 
 def _now(field: Field, at: np.datetime64) -> int:

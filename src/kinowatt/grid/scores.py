@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -150,18 +151,22 @@ def _only(field: Field, part: str) -> Field:
 
 
 def methods(of: Trial, members: int, seed: int, skies: Method) -> dict[str, Method]:
-    """The model and all that it is held against."""
-    past, lib, leads = of.history, of.library, of.leads
+    """The model, what `kinowatt grid nowcast` gives (the model and analogs in turn), and all that they are held against."""
+    past, lib, leads, skies = of.history, of.library, of.leads, lru_cache(maxsize=None)(skies)
 
-    def mixed(now: int) -> np.ndarray:
-        return baselines.independent(skies(now), np.random.default_rng([seed, now, 1]))
+    def product(now: int) -> np.ndarray:
+        return baselines.blend(skies(now), baselines.analogs(lib, past, now, members), members)
+
+    def apart(now: int) -> np.ndarray:
+        return baselines.independent(product(now), np.random.default_rng([seed, now, 1]))
 
     return {
         "smart persistence": lambda now: baselines.smart_persistence(past, now, leads),
         "SP + analog residuals": lambda now: baselines.analogs(lib, past, now, members),
         "climatology": lambda now: baselines.climatology(lib, past, now, members, np.random.default_rng([seed, now])),
         "skies": skies,
-        "skies, independent sites": mixed,
+        "skies with analogs": product,
+        "the same, independent sites": apart,
     }
 
 

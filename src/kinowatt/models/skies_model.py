@@ -28,7 +28,7 @@ DIT = DiTConfig(
 )
 FOLDER = Path(__file__).parent / "skies"
 FILE = "skies.safetensors"
-SHA256 = ""
+SHA256 = "bc71411f917ba6a7605e0156374c4a3a9c5edf94d524908b183d7b70cb27a416"
 
 
 @dataclass(frozen=True, eq=False)
