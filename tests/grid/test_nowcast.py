@@ -19,14 +19,17 @@ from kinowatt.clip import Channel
 from kinowatt.engine import sample
 from kinowatt.engine.noise import schedule
 from kinowatt.errors import GridError, InputError, WeightsError
+from kinowatt.grid import scores
 from kinowatt.grid.fields import Ensemble, Field
 from kinowatt.grid.history import history
-from kinowatt.grid.nowcast import Model, load, nowcast, window_of
+from kinowatt.grid.nowcast import Model, forecast, load, nowcast, window_of
+from kinowatt.grid.weather_files import read
 from kinowatt.models import skies_model as skies
 from kinowatt.models.dit import VideoDiT
 
 pytest.importorskip("pvlib")
 pytest.importorskip("xarray")
+RI = Path(__file__).parents[3] / "shared/data/ri_pv_2012.h5"
 NOON = np.datetime64("2012-06-20T16:00", "ns")
 
 
@@ -177,3 +180,19 @@ def test_the_verb_score(tmp_path: Path, files: list[str]) -> None:
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 7
     ran = CliRunner().invoke(grid_app, ["score", *files, "--fit", files[1], "--cases", "3", "--members", "4", "--json"])
     assert json.loads(ran.stdout)["split"] == "all"
+
+
+def test_the_shipped_model_is_small_and_whole() -> None:
+    assert (skies.FOLDER / skies.FILE).stat().st_size < 10 * 2**20
+    assert load().dit.config == skies.DIT
+
+
+@pytest.mark.skipif(not RI.is_file(), reason="the real file is not here")
+def test_on_real_weather_it_beats_persistence() -> None:
+    pytest.importorskip("scoringrules")
+    model = load()
+    trial = scores.trial(read(RI).cut(48 * 120, 48 * 182), None, "test", 5)  # May and June
+    ways = scores.methods(trial, 10, 0, lambda now: forecast(model, trial.history, now, 10))
+    rows = {r.method: r for r in scores.compare(trial, {k: ways[k] for k in ("smart persistence", "skies", "skies with analogs")})}
+    assert rows["skies"].crps < 0.85 * rows["smart persistence"].crps
+    assert rows["skies with analogs"].crps < 0.8 * rows["smart persistence"].crps

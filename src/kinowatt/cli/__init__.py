@@ -57,20 +57,22 @@ def world_verb(
 
 @app.command("train")
 def train_verb(
-    what: Annotated[str, typer.Argument(help="codec or spark")],
+    what: Annotated[str, typer.Argument(help="codec, spark or skies")],
     recipe: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
     minutes: Annotated[float | None, typer.Option(help="wall clock of training; default: the recipe's", min=0.0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the newest checkpoint")] = False,
     device: DeviceName = "auto",
-    folder: Annotated[Path, typer.Option(help="where weights and checkpoints go")] = Path("runs/checkpoints/spark"),
+    folder: Annotated[Path | None, typer.Option(help="where weights and checkpoints go; default: runs/checkpoints/spark or skies")] = None,
+    weather: Annotated[Path | None, typer.Option(help="a history of weather that skies also learns from")] = None,
     cache: Annotated[Path, typer.Option(help="where rendered clips and latents are kept")] = Path("runs/cache"),
     receipts: Annotated[Path, typer.Option(help="where the receipt goes")] = Path("runs/receipts"),
     zone: Zone = None,
 ) -> None:
-    """Train the codec, or spark on the frozen codec, from nothing, and leave a receipt of joules."""
+    """Train the codec, spark on the frozen codec, or skies, from nothing, and leave a receipt of joules."""
     from kinowatt.train.tasks import run
 
-    receipt = run(what, recipe, minutes, resume, device, folder, cache, receipts, zone)
+    folder = folder or Path("runs/checkpoints") / ("skies" if what == "skies" else "spark")
+    receipt = run(what, recipe, minutes, resume, device, folder, cache, receipts, zone, weather=weather)
     if speaks():
         print(json.dumps(receipt, indent=1, ensure_ascii=False))
 
