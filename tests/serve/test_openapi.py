@@ -7,7 +7,6 @@ from pathlib import Path
 import fuzz
 from serving import Shop, start_server, stop_server
 
-
 # A fault of CPython 3.11 while hypothesis parses the source of a lambda, deep in a recursion: github.com/python/cpython/issues/106905.
 OF_PYTHON = "SystemError: AST constructor recursion depth mismatch"
 
