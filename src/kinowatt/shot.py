@@ -5,6 +5,7 @@ A generation mode is not code but a placement of anchors, made by the helpers at
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,10 @@ OUTSIDE: Literal["outside"] = "outside"
 At = float | Literal["start", "end", "outside"]
 
 MAX_PROMPT_CHARS = 32_000  # as the Videos API
-MAX_SECONDS = 60.0
+MAX_SECONDS = 600.0  # of models that roll; others make MAX_WHOLE_SECONDS
+MAX_WHOLE_SECONDS = 60.0
+MAX_SCENES = 100
+BLEND = 0.35  # how firmly a dissolve holds that is to become one scene
 OVERLAP_FRAMES = 9  # given to the model on each side of a seam: three latents, enough to see how things move
 
 
@@ -50,16 +54,44 @@ class Anchor:
 
 
 @dataclass(frozen=True)
+class CameraKey:
+    """A key frame of a camera path: second, place and what is looked at (x right, y ahead, z up; any unit), and focal length.
+
+    `focal_mm` is full-frame equivalent (24 mm high sensor).
+    """
+
+    at_s: float
+    position: tuple[float, float, float]
+    look_at: tuple[float, float, float]
+    focal_mm: float = 35.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.at_s) and self.at_s >= 0):
+            raise ShotError(f"a key frame of the camera stands at a second >= 0, not at {self.at_s:g}")
+        if not 8 <= self.focal_mm <= 1200:
+            raise ShotError(f"a lens of {self.focal_mm:g} mm does not exist here; use 8 to 1200")
+        ahead = [b - a for a, b in zip(self.position, self.look_at, strict=True)]
+        if math.hypot(*ahead[:2]) < 1e-3 * max(math.hypot(*ahead), 1e-9):
+            raise ShotError("the camera looks straight up or down, or at its own place; move look_at a little aside")
+
+
+@dataclass(frozen=True)
 class Camera:
     """How the picture is taken: explicit controls that override the prompt's words. All optional.
 
-    `move` such as orbit-left; `lens_mm` full-frame equivalent (24 mm high sensor); `shot` scale; `angle`.
+    `move` such as orbit-left; `lens_mm` full-frame equivalent (24 mm high sensor); `shot` scale; `angle`; `path`: key frames in the
+    order of time, which the model follows.
     """
 
     move: str | None = None
     lens_mm: float | None = None
     shot: str | None = None
     angle: str | None = None
+    path: tuple[CameraKey, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(b.at_s <= a.at_s for a, b in itertools.pairwise(self.path)):
+            raise ShotError("the key frames of the camera must stand one after the other in time")
 
 
 @dataclass(frozen=True)
@@ -99,12 +131,18 @@ class Shot:
     light: str | None = None  # time of day
     mood: str | None = None
     budget: Budget = Budget()
+    enlarge: str | None = None  # how sizes beyond the model's own are made: "refine", "lanczos", or as was measured
+    storyboard: tuple[tuple[float, str], ...] = ()  # (second, prompt): what is to be seen from there on, after the prompt itself
 
     def __post_init__(self) -> None:
-        if not self.prompt.strip():
-            raise PromptError("the prompt is empty; say what should be seen, for example: a red ball bounces on sand at dusk")
-        if len(self.prompt) > MAX_PROMPT_CHARS:
-            raise PromptError(f"the prompt has {len(self.prompt)} characters; at most {MAX_PROMPT_CHARS} are read")
+        for prompt in (self.prompt, *(text for _, text in self.storyboard)):
+            if not prompt.strip():
+                raise PromptError("the prompt is empty; say what should be seen, for example: a red ball bounces on sand at dusk")
+            if len(prompt) > MAX_PROMPT_CHARS:
+                raise PromptError(f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT_CHARS} are read")
+        seconds = [0.0, *(second for second, _ in self.storyboard)]
+        if not all(math.isfinite(b) and a < b for a, b in itertools.pairwise(seconds)) or len(seconds) > MAX_SCENES + 1:
+            raise ShotError(f"a storyboard goes on in time after second 0, from one text to the next, with at most {MAX_SCENES} of them")
         if self.seconds is not None and not (0 < self.seconds <= MAX_SECONDS):
             raise ShotError(f"{self.seconds:g} seconds cannot be made; ask for more than 0 and at most {MAX_SECONDS:g}")
         if self.size is not None and min(self.size) < 16:
@@ -117,6 +155,8 @@ class Shot:
             raise ShotError(f"guidance {self.guidance:g} is out of range; 0 to 50")
         if self.cache is not None and not 1 <= self.cache <= 100:
             raise ShotError(f"a guidance term kept for {self.cache} steps is out of range; 1 (computed each time) to 100")
+        if self.enlarge not in (None, "refine", "lanczos"):
+            raise ShotError(f"{self.enlarge!r} is no way to enlarge; use refine or lanczos")
         if not 0 <= self.seed < 2**63:
             raise ShotError(f"seed {self.seed} is out of range; 0 to {2**63 - 1}")
 
@@ -142,6 +182,23 @@ def connect(shot: Shot, before: Clip, after: Clip, *, overlap_frames: int = OVER
 def loop(shot: Shot, clip: Clip, *, overlap_frames: int = OVERLAP_FRAMES) -> Shot:
     """Lead `clip` back into itself: its own tail at START, its own head at END."""
     return connect(shot, clip, clip, overlap_frames=overlap_frames)
+
+
+def blend(shot: Shot, before: Clip, after: Clip, frames: int, *, strength: float = BLEND, overlap_frames: int = OVERLAP_FRAMES) -> Shot:
+    """Let `before` dissolve into `after`: the last `frames` of the one and the first of the other become one scene.
+
+    The dissolve itself is an anchor that may be redrawn as much as 1 - strength; what stands before and after it is kept. Both clips
+    have the shot's size and rate. ShotError if they are too short.
+    """
+    if min(before.frames, after.frames) <= frames:
+        raise ShotError(f"clips of {before.frames} and {after.frames} frames are too short to blend over {frames}; ask for fewer seconds")
+    assert before.fps is not None
+    share = ((np.arange(frames, dtype=np.float32) + 0.5) / frames)[:, None, None, None]
+    mixed = before.frames_TCHW[before.frames - frames :] * (1.0 - share) + after.frames_TCHW[:frames] * share
+    start, end = before.cut(0, before.frames - frames), after.cut(frames, after.frames)
+    soft = Anchor(replace(before, frames_TCHW=mixed.round().astype(np.uint8)), min(overlap_frames, start.frames) / before.fps, strength)
+    joined = connect(shot, start, end, overlap_frames=overlap_frames)
+    return replace(joined, anchors=(*joined.anchors, soft))
 
 
 def remix(shot: Shot, clip: Clip, *, strength: float) -> Shot:

@@ -137,3 +137,28 @@ def test_bad_places() -> None:
 def test_pixels_survive_the_signal() -> None:
     frames = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16).repeat(3, 1)
     assert np.array_equal(conditioning.to_frames(conditioning.to_signal(frames)), frames)
+
+
+def test_what_the_codec_loses_of_given_pixels_fades_into_the_frames_beside_them() -> None:
+    dice = np.random.default_rng(0)
+    real = dice.integers(60, 200, (1, 3, 32, 32)).repeat(33, 0).astype(np.uint8)  # stands still, full of details
+    coded = (real.astype(int) // 32 * 32 + 10).astype(np.uint8)
+    given = conditioning.placed([Anchor(Clip(real[:9], fps=FPS), START), Anchor(Clip(real[:9], fps=FPS), END)], 33, FPS)
+    made = coded.copy()
+    conditioning.hand_over(made, given)
+
+    def off(frame: int) -> float:
+        return float(np.abs(made[frame].astype(int) - real[frame]).mean())
+
+    np.testing.assert_array_equal(made[:9], coded[:9])  # that is what pasting is for
+    assert off(9) < 1
+    assert off(23) < 1
+    assert all(off(t) <= off(t + 1) + 0.5 for t in range(9, 15)), "less and less with time"
+    moved = coded.copy()
+    moved[9:24] = 255 - coded[9:24]  # all is in another place: details of the past would be ghosts
+    before = moved[12].astype(float)
+    conditioning.hand_over(moved, given)
+    assert np.abs((moved[12] - before) - (moved[12] - before).mean()).mean() < 3
+    soft = coded.copy()
+    conditioning.hand_over(soft, conditioning.placed([Anchor(Clip(real[:9], fps=FPS), START, 0.5)], 33, FPS))
+    np.testing.assert_array_equal(soft, coded)

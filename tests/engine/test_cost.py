@@ -86,6 +86,15 @@ def test_decoding_is_what_torch_counts(spark: models.Model, small_model: Path, w
     assert anatomy.decode_FLOP * 33 * 128 * 128 == pytest.approx(flop, rel=0.1)
 
 
+def test_encoding_is_what_torch_counts(spark: models.Model) -> None:
+    """Left out on our side: attention among the positions of a frame, and what a first frame skips."""
+    anatomy = cost.of(SPARK)
+    assert anatomy is not None
+    assert anatomy.encode_FLOP is not None
+    flop = counted(lambda: spark.codec.encode(torch.zeros(1, 3, 33, 64, 64)))
+    assert anatomy.encode_FLOP * 33 * 64 * 64 == pytest.approx(flop, rel=0.1)
+
+
 def test_a_plan_has_the_passes_that_guidance_and_cache_leave() -> None:
     anatomy = cost.of(SPARK)
     one = anatomy.pass_FLOP(anatomy.tokens(33, 128, 128))

@@ -86,7 +86,7 @@ def test_atlite_names() -> None:
 def test_round_trip(tmp_path: Path, write: str) -> None:
     field = skies_made.sunny(2)
     made = Ensemble(np.stack([field.clip.frames_TCHW, field.clip.frames_TCHW * 0.5]), field.clip.channels, field.times, 0.5,
-                    field.lat_HW, field.lon_HW, field.mask_HW)  # fmt: skip
+                    field.lat_HW, field.lon_HW, field.mask_HW, ("It is known.",), Panels(tilt=20.0))  # fmt: skip
     path = tmp_path / ("e.zarr" if write == "to_zarr" else "e.nc")
     getattr(made, write)(path)
     again = Ensemble.from_zarr(path)
@@ -94,6 +94,8 @@ def test_round_trip(tmp_path: Path, write: str) -> None:
     assert (again.mask_HW == made.mask_HW).all()
     assert again.hours_per_frame == 0.5
     assert again.channels == made.channels
+    assert again.panels == Panels(tilt=20.0)
+    assert "It is known." in again.notes
     with pytest.raises(GridError, match="2 members"):
         read(path)
 
@@ -103,6 +105,12 @@ def test_rev_sites_lie_on_a_masked_lattice(tmp_path: Path) -> None:
     assert field.mask_HW.tolist() == [[False, True], [True, False], [False, False], [False, True]]
     assert np.allclose(field.channel("capacity_factor")[1, [0, 1, 3], [1, 0, 1]], [0.003, 0.004, 0.005])
     assert field.panels == Panels(dc_ac=1.25)
+    assert not any("panels" in note for note in field.notes)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["meta"].attrs["0"]
+    silent = read(tmp_path / "a.h5")
+    assert silent.panels is None
+    assert any("does not say of which panels" in note and "both assumed" in note for note in silent.notes)
 
 
 def test_at_interpolates_between_cells_that_hold_weather() -> None:

@@ -176,10 +176,40 @@ def test_the_verb_score(tmp_path: Path, files: list[str]) -> None:
     assert "SP + analog residuals" in ran.stdout
     said = json.loads((tmp_path / "s.json").read_text())
     assert said["split"] == "test"
-    assert len(said["methods"]) == 6
-    assert len((tmp_path / "s.csv").read_text().splitlines()) == 7
+    assert len(said["methods"]) == 7
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 8
     ran = CliRunner().invoke(grid_app, ["score", *files, "--fit", files[1], "--cases", "3", "--members", "4", "--json"])
     assert json.loads(ran.stdout)["split"] == "all"
+
+
+def of_another_year(path: Path, field: Field, years: int) -> Path:
+    """The field's cells as reV writes them, so many years of 365 days later."""
+    import h5py
+
+    places = np.stack([field.lat_HW[field.mask_HW], field.lon_HW[field.mask_HW]], -1)
+    times = field.times.astype("datetime64[s]") + np.timedelta64(365 * years, "D")
+    with h5py.File(path, "w") as file:
+        file["cf_profile"] = (700 * field.clip.frames_TCHW[:, 0][:, field.mask_HW]).astype("u2")
+        file["cf_profile"].attrs.update({"scale_factor": 1000, "units": "unitless"})
+        file["meta"] = np.array([tuple(p) for p in places], dtype=[("latitude", "<f4"), ("longitude", "<f4")])
+        said = {"array_type": 2, "tilt": 0, "azimuth": 180, "losses": 14.0, "inv_eff": 96, "dc_ac_ratio": 1.3, "gcr": 0.4}
+        file["meta"].attrs["0"] = json.dumps(said)
+        file["time_index"] = np.array([f"{t}+00:00".replace("T", " ").encode() for t in times])
+    return path
+
+
+def test_another_year_by_the_same_commands(tmp_path: Path, field: Field, files: list[str]) -> None:
+    """A file of 2013 with the layout of that of 2012, which teaches."""
+    pytest.importorskip("scoringrules")
+    before, after = (of_another_year(tmp_path / f"{2012 + n}.h5", field, n) for n in (0, 1))
+    words = ["--weather", str(after), "--fit", str(before), *files[2:], "--members", "3", "--json"]
+    scored = CliRunner().invoke(grid_app, ["score", *words, "--cases", "2"])
+    assert scored.exit_code == 0, scored.output
+    assert len(json.loads(scored.stdout)["methods"]) == 7
+    made = CliRunner().invoke(grid_app, ["nowcast", *words, "--at", "2013-06-20T16:00", "-o", str(tmp_path / "e.nc")])
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["region"][0]["time"] == "2013-06-20T16:30"
+    assert read(before).panels == Ensemble.from_zarr(tmp_path / "e.nc").panels is not None
 
 
 def test_the_shipped_model_is_small_and_whole() -> None:

@@ -69,6 +69,22 @@ def test_baselines(past: History) -> None:
     assert usual[:, :, lit].mean() == pytest.approx(past.index[past.day].mean(), abs=0.12)
 
 
+def test_clouds_that_move_are_moved_on(past: History) -> None:
+    height, width = past.field.mask_HW.shape
+    wide = np.random.default_rng(2).random((height + 20, width + 20))
+    frames = np.stack([wide[10 - t : 10 - t + height, 10 + t : 10 + t + width] for t in range(10)]).astype(np.float32)
+    lit = np.ones((10, height, width), bool)
+    moving = dataclasses.replace(past, index=frames, day=lit)
+    assert baselines.motion(moving, 3) == (1, -1)
+    made, mask = baselines.advected(moving, 3, 6), past.field.mask_HW
+    assert np.array_equal(made[0, 0, 1:, :-1][mask[:-1, 1:]], frames[4, 1:, :-1][mask[:-1, 1:]])
+    assert np.array_equal(made[0, 1, 2:, :-2][mask[:-2, 2:]], frames[5, 2:, :-2][mask[:-2, 2:]])
+    assert np.array_equal(made[0, 0, 0], frames[3, 0])  # from outside nothing is known
+    still = dataclasses.replace(moving, index=np.ones_like(frames))
+    assert baselines.motion(still, 3) == (0, 0)
+    assert np.array_equal(baselines.advected(still, 3, 6), baselines.smart_persistence(still, 3, 6))
+
+
 def test_blending_takes_turns() -> None:
     one, two = np.zeros((5, 2, 3, 4)), np.ones((5, 2, 3, 4))
     assert baselines.blend(one, two, 5)[:, 0, 0, 0].tolist() == [0, 1, 0, 1, 0]
@@ -123,6 +139,7 @@ def test_all_methods_are_compared_on_held_out_days(past: History) -> None:
     rows = scores.compare(trial, scores.methods(trial, 8, 0, perfect))
     assert [r.method for r in rows] == [
         "smart persistence",
+        "advected persistence",
         "SP + analog residuals",
         "climatology",
         "skies",
@@ -134,7 +151,7 @@ def test_all_methods_are_compared_on_held_out_days(past: History) -> None:
     assert by["SP + analog residuals"].crps < by["smart persistence"].crps
     text = scores.table(rows, 0.5, trial.observed)
     assert "30/60/90/120/150/180 min" in text
-    assert text.count("\n") == 8
+    assert text.count("\n") == 9
     with pytest.raises(GridError, match="days that teach"):
         scores.trial(field, None, "train", 5)
     with pytest.raises(GridError, match="give a longer history with --fit"):

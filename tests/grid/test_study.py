@@ -22,6 +22,8 @@ from kinowatt.grid import study
 from kinowatt.grid.dispatch import EMITS_gCO2e_per_kWh, as_csv, intensity_H
 from kinowatt.grid.hosting import axis_of
 from kinowatt.grid.report import write_report
+from kinowatt.grid.scenarios import Asked
+from kinowatt.grid.spent import Spent
 from kinowatt.grid.study import Settings, Study
 from kinowatt.media.video import read_video
 
@@ -170,17 +172,19 @@ def test_the_merit_order_by_hand(made: Made) -> None:
     assert as_csv(np.datetime64("2026-01-01T05"), np.array([1.25]), "x").splitlines()[1].startswith("2026-01-01T05:00Z,1.2,x,")
 
 
-def test_what_a_stopped_run_spent_is_billed(tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
+def test_what_a_killed_run_spent_is_billed(tmp_path: Path) -> None:
     with Meter() as meter:
         sum(range(4_000_000))
-    first = study.bill_of(tmp_path, meter.bill)
-    second = study.bill_of(tmp_path, meter.bill)
-    assert first.energy.wall_s == meter.bill.energy.wall_s > 0
-    assert second.energy.wall_s == pytest.approx(2 * first.energy.wall_s, abs=2e-3)
-    (tmp_path / "work" / "energy.json").write_text("{")
+    first = Spent(tmp_path)
+    assert first.keep(meter.bill).energy == meter.bill.energy  # there is no study yet, and nothing is written
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "work").mkdir()
+    for _ in range(2):  # a run that tells it again has not spent it again
+        assert first.keep(meter.bill).energy.wall_s == meter.bill.energy.wall_s > 0
+    assert Spent(tmp_path).keep(meter.bill).energy.wall_s == pytest.approx(2 * meter.bill.energy.wall_s, abs=2e-3)
+    next((tmp_path / "work").glob("energy-*.json")).write_text("{")
     with pytest.raises(OutputError, match="remove it"):
-        study.bill_of(tmp_path, meter.bill)
+        Spent(tmp_path).keep(meter.bill)
 
 
 def test_the_command(made: Made) -> None:
@@ -206,6 +210,8 @@ def run(*words: str) -> Any:
         (["--network", "x.json", "--horizon", "soon"], "horizon 'soon' is not understood"),
         (["--network", "x.json", "--limits", "some"], "limits 'some' are not known"),
         (["--network", "x.json", "--placements", "0"], "at least one placement"),
+        (["--network", "x.json", "--weather", "model"], "goes on from a sky: give --history"),
+        (["--network", "x.json", "--at", "2012-06-24T15:00"], "--history and --at belong to --weather model"),
         (["--network", "x.json"], "x.json does not exist"),
         (["--network", "simbench:9-XX"], "SimBench has no network '9-XX'"),
     ],
@@ -215,6 +221,20 @@ def test_sentences(tmp_path: Path, words: list[str], sentence: str) -> None:
     assert isinstance(found.exception, GridError)
     assert sentence in str(found.exception)
     assert "\n" not in str(found.exception)
+
+
+def test_the_command_asks_for_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Settings] = []
+
+    def ask(folder: Path, settings: Settings, *_: object) -> None:
+        asked.append(settings)
+        raise GridError("asked")
+
+    monkeypatch.setattr(study, "run", ask)
+    words = ["--network", "x.json", "--weather", "model", "--history", "h.h5", "--at", "2012-06-24T15:00", "--place", "--horizon", "3h"]
+    assert str(run(*words, "-o", str(tmp_path)).exception) == "asked"
+    assert asked[0].asked == Asked("model", "h.h5", "2012-06-24T15:00", place=True)
+    assert asked[0].horizon_h == 3.0
 
 
 def test_hours() -> None:

@@ -1,4 +1,7 @@
-"""The studio in a real browser: what a clip will cost, drop an image, generate, cancel one, extend a result backward, read its label."""
+"""The studio in a real browser: what a clip will cost, drop an image, generate, cancel one, extend a result backward, read its label.
+
+And the page of grid studies: pick a network, run, and watch its map.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Page, Route, expect, sync_playwright
 
+from gridding import ensemble, five_buses, write_net
 from serving import FAST, Server
 
 ZONE = ZoneInfo("Asia/Taipei")  # of the browser: what it sends as "ready by" is local time, and not this machine's
@@ -229,3 +234,91 @@ def test_it_speaks_chinese_and_works_by_keyboard(page: Page, server: Server) -> 
     page.click("#theme")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing runs out of a phone's side"
+
+
+def pick_and_run(page: Page, home: Path) -> None:
+    """Five buses and their weather are uploaded; PV grows to eleven times what stands."""
+    day = ensemble(4)
+    noon = slice(10, 13)  # little to compute, and sun in all of it
+    replace(day, values_MTCHW=day.values_MTCHW[:, noon], times=day.times[noon]).to_netcdf(home / "sky.nc")
+    page.click(".pages a[data-page=grid]")
+    expect(page.locator("#grid-network optgroup").first).to_be_attached(timeout=60_000)  # SimBench is asked by another process
+    page.set_input_files("#grid-files", write_net(five_buses(), home / "five.json"))
+    expect(page.locator("#grid-network")).to_have_value(re.compile("^file:"))
+    page.set_input_files("#weather-files", home / "sky.nc")
+    expect(page.locator("#grid-weather")).to_have_value(re.compile("^file:"))
+    expect(page.locator("#grid-place")).not_to_be_checked()
+    page.fill("#grid-most", "11")
+    expect(page.locator("#grid-most-said")).to_have_text("× 11, 11 steps")
+    for field, value in (("scenarios", "4"), ("horizon", "3"), ("placements", "2"), ("risk", "1")):
+        page.fill(f"#grid-{field}", value)
+    page.click("#study-run")
+
+
+def test_a_study_in_the_studio(page: Page, server: Server, tmp_path: Path) -> None:
+    pick_and_run(page, tmp_path)
+    expect(page).to_have_url(re.compile("#grid/study_"))
+    progress = page.locator(".study-progress [role=progressbar]")
+    expect(progress).to_be_visible(timeout=20_000)
+    lines = page.locator(".network-map .element")
+    expect(lines).to_have_count(5, timeout=120_000)  # the map is there before the study has ended: four lines and the transformer
+    expect(page.locator(".found .capacity b")).to_have_text(re.compile(r"^\d+(\.\d+)? MW$"), timeout=180_000)
+    expect(progress).to_be_hidden()
+    id = page.url.rsplit("/", 1)[-1]
+    summary = server.get(f"/v1/studies/{id}/summary").json()
+    row = summary["hosting_capacity"][0]
+    expect(page.locator(".found .limit b")).to_have_text(next(iter(row["limiting"])))
+    expect(page.locator(".found .energy b")).to_have_text(re.compile("Wh$"))
+    growth, risk = summary["map"]["growth"], summary["weathers"]["field"]["risk"]
+    expect(page.locator(".growth-said b")).to_contain_text(f"× {growth:g}")  # at first the growth beyond the hosting capacity
+
+    # The slider goes through the growths, the buttons through the weathers; what is pointed at is named.
+    slider = page.locator("#map-growth")
+    slider.press("End")
+    expect(page.locator(".growth-said span")).to_have_text(f"{float(f'{100 * risk[-1]:.3g}'):g} % of steps with a violation")
+    drawn = server.get(f"/v1/studies/{id}/map").json()
+    share, worst = max(zip(drawn["weathers"]["field"]["elements"][-1], (e["name"] for e in drawn["elements"]), strict=True))
+    first = page.locator(".worst-row").first
+    expect(first).to_contain_text(worst)
+    expect(first).to_contain_text(f"{float(f'{100 * share:.3g}'):g} %")
+    expect(page.locator(".element.p3, .element.p4, .element.p5").first).to_be_visible()
+    slider.press("Home")
+    expect(page.locator(".worst")).to_contain_text("Nothing is above its limit")
+    slider.press("End")
+    page.locator(".hits .point").hover(force=True)
+    expect(page.locator(".tip")).to_contain_text("T")
+    expect(page.locator(".tip")).to_contain_text(re.compile("of steps|never"))
+    page.locator('.choice.small input[value="pixel"]').check()
+    pixel = summary["weathers"]["pixel"]["risk"][-1]
+    expect(page.locator(".growth-said span")).to_contain_text(f"{float(f'{100 * pixel:.3g}'):g} %")
+
+    with page.expect_popup() as opened:
+        page.locator(".files-card .report").click()
+    expect(opened.value.locator("h1")).to_have_text("Grid study: five")
+    assert opened.value.evaluate("getComputedStyle(document.querySelector('.card')).borderTopWidth") == "1px", (
+        "its own style is let through"
+    )
+    opened.value.close()
+    with page.expect_download() as saved:
+        page.locator('.files-card a[href$="study.zip"]').click()
+    assert Path(saved.value.path()).read_bytes()[:2] == b"PK"
+
+    page.click("#language")
+    expect(page.locator("#map-title")).to_have_text("哪裡會超過限制")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing runs out of a phone's side"
+    page.locator(".study-delete").click()
+    page.locator(".study-delete").click()
+    expect(page.locator(".study-empty")).to_be_visible()
+    assert server.get(f"/v1/studies/{id}").status_code == 404
+
+
+def test_a_server_without_grids(page: Page) -> None:
+    why = "grid studies need pandapower, which is not installed on this server; its host adds it with kinowatt[grid]"
+    told = {"object": "study.options", "available": False, "why": why, "networks": [], "weathers": [{"id": "world"}], "uploads": {}}
+    page.route("**/v1/studies/options", lambda route: route.fulfill(json=told))
+    page.click(".pages a[data-page=grid]")
+    expect(page.locator("#study-missing")).to_have_text(why)
+    expect(page.locator("#study-run")).to_be_disabled()
+    page.click(".pages a[data-page=film]")
+    expect(page.locator("#prompt")).to_be_visible()

@@ -3,39 +3,41 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from kinowatt.clip import Clip
 from kinowatt.engine.budget import FRONTIER, Choice, frontier
 from kinowatt.engine.load import load
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import OutputError
+from kinowatt.exam import closeness
+from kinowatt.exam.closeness import Closeness, Scale, Score
+from kinowatt.exam.scenes import World
 from kinowatt.models.specs import SPARK
-from kinowatt.train import exam as exams
 from kinowatt.train import tune
-from kinowatt.train.data import Block
-from kinowatt.train.exam import Exam, Scale, Score
 
 
 @pytest.fixture
 def scenes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Held-out scenes without a renderer: flat colours that drift, each its own."""
 
-    def block(folder: object, number: int, size: tuple[int, int], frames: int) -> Block:
-        dice = np.random.default_rng(number)
-        colours = dice.integers(0, 256, (4, 1, 3, 1, 1))
-        drift = np.arange(frames).reshape(1, -1, 1, 1, 1)
-        clips = np.broadcast_to((colours + drift) % 256, (4, frames, 3, size[1], size[0])).astype(np.uint8)
-        return Block(clips, clips[:, :, 0], [[f"a red ball {i}"] for i in range(4)])
+    def sample(world: World, number: int) -> SimpleNamespace:
+        colour = np.random.default_rng(number).integers(0, 256, (1, 3, 1, 1))
+        drift = np.arange(world.frames).reshape(-1, 1, 1, 1)
+        frames = np.broadcast_to((colour + drift) % 256, (world.frames, 3, world.size[1], world.size[0])).astype(np.uint8)
+        return SimpleNamespace(clip=Clip(frames, fps=world.fps), number=number)
 
-    monkeypatch.setattr(exams, "raw_block", block)
-    monkeypatch.setattr(exams, "BLOCK", 4)
+    monkeypatch.setattr(World, "sample", sample)
+    monkeypatch.setattr(closeness.scenes, "first", lambda n: list(range(n)))
+    monkeypatch.setattr(closeness.scenes, "prompt", lambda sample, register: f"a red ball {sample.number}")
 
 
 def test_the_exam_has_a_floor_and_a_ceiling(small_model: Path, tmp_path: Path, scenes: None) -> None:
     camera = load(str(small_model), "cpu", Ways("torch"))
-    exam = Exam(camera, 4, tmp_path, (64, 64))
+    exam = Closeness(camera, 4, tmp_path, (64, 64))
     itself = exam.score(exam.truth_ND)
     assert itself.frechet == pytest.approx(0.0, abs=1e-6)
     assert itself.rank == 1.0

@@ -14,8 +14,10 @@ from typer.exceptions import TyperException
 
 from kinowatt.cli import energy, making
 from kinowatt.cli.bench import bench_app
+from kinowatt.cli.exam import exam_verb
 from kinowatt.cli.given import with_given
 from kinowatt.cli.grid import grid_app
+from kinowatt.cli.picture import image_verb
 from kinowatt.cli.serving import keys_app, serve_verb, webhooks_app
 from kinowatt.cli.words import DeviceName, Zone, check_writable, say, size_of
 from kinowatt.energy.processes import speaks
@@ -25,8 +27,10 @@ from kinowatt.media.sheet import contact_sheet
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 for name in ("generate", "extend", "connect", "loop", "remix"):
     app.command(name)(with_given(getattr(making, f"{name}_verb")))
+app.command("image")(with_given(image_verb))
 app.command("label")(energy.label_verb)
 app.command("tune")(energy.tune_verb)
+app.command("exam")(exam_verb)
 app.add_typer(energy.energy_app, name="energy")
 app.add_typer(bench_app, name="bench")
 app.add_typer(grid_app, name="grid")
@@ -57,22 +61,23 @@ def world_verb(
 
 @app.command("train")
 def train_verb(
-    what: Annotated[str, typer.Argument(help="codec, spark or skies")],
+    what: Annotated[str, typer.Argument(help="codec, spark, distil, skies or phyworld")],
     recipe: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
     minutes: Annotated[float | None, typer.Option(help="wall clock of training; default: the recipe's", min=0.0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the newest checkpoint")] = False,
     device: DeviceName = "auto",
-    folder: Annotated[Path | None, typer.Option(help="where weights and checkpoints go; default: runs/checkpoints/spark or skies")] = None,
+    folder: Annotated[Path | None, typer.Option(help="where weights and checkpoints go; default: in runs/checkpoints")] = None,
     weather: Annotated[Path | None, typer.Option(help="a history of weather that skies also learns from")] = None,
+    start: Annotated[Path | None, typer.Option(help="a model folder whose weights it begins with, instead of nothing")] = None,
     cache: Annotated[Path, typer.Option(help="where rendered clips and latents are kept")] = Path("runs/cache"),
     receipts: Annotated[Path, typer.Option(help="where the receipt goes")] = Path("runs/receipts"),
     zone: Zone = None,
 ) -> None:
-    """Train the codec, spark on the frozen codec, or skies, from nothing, and leave a receipt of joules."""
+    """Train the codec, spark on the frozen codec, skies or phyworld, from nothing or from weights, and leave a receipt of joules."""
     from kinowatt.train.tasks import run
 
-    folder = folder or Path("runs/checkpoints") / ("skies" if what == "skies" else "spark")
-    receipt = run(what, recipe, minutes, resume, device, folder, cache, receipts, zone, weather=weather)
+    folder = folder or Path("runs/checkpoints") / ("spark" if what == "codec" else what)
+    receipt = run(what, recipe, minutes, resume, device, folder, cache, receipts, zone, weather=weather, start=start)
     if speaks():
         print(json.dumps(receipt, indent=1, ensure_ascii=False))
 

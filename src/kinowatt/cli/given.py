@@ -36,11 +36,12 @@ class Given:
 
     out: Annotated[Path, typer.Option("-o", "--out", help="the MP4 to write, or a .png for one picture")] = Path("out.mp4")
     size: Annotated[str | None, typer.Option(help="width x height in pixels, for example 256x256; default: the model's")] = None
-    seconds: Annotated[float | None, typer.Option(help="duration; frames come in 4k+1")] = None
+    seconds: Annotated[float | None, typer.Option(help="duration, up to 600; frames come in 4k+1")] = None
     seed: Annotated[int | None, typer.Option(help="same seed, same machine: same frames")] = None
     steps: Annotated[int | None, typer.Option(help="denoising steps")] = None
     guidance: Annotated[float | None, typer.Option(help="how strongly the words count; 1 = off, half the energy")] = None
     cache: Annotated[int | None, typer.Option(help="the term of guidance is computed at every so manieth step, kept in between")] = None
+    enlarge: Annotated[str | None, typer.Option(help="sizes beyond the model's: refine or lanczos; default: as was measured better")] = None
     model: ModelName = "spark"
     device: DeviceName = "auto"
     runtime: RuntimeName = "auto"
@@ -54,7 +55,7 @@ class Given:
     budget_gco2e: Annotated[float | None, typer.Option("--budget-gco2e", help="what it may cost in all, in grams of CO2 equivalent")] = None
     deadline: Annotated[str | None, typer.Option(help="wait for the greenest hours before then: 6h, 2d, or 2026-12-01T06:00")] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what it would be and cost, and make nothing")] = False
-    resume: Annotated[Path | None, typer.Option(help="latents that a take which failed has left: go on from them")] = None
+    resume: Annotated[Path | None, typer.Option(help="latents that a take which was broken off has left: go on from them")] = None
     sheet: Annotated[bool, typer.Option("--sheet", help="a contact sheet (PNG) beside the video")] = False
     as_json: Json = False
 
@@ -65,7 +66,7 @@ class Given:
         size = None if self.size is None else size_of(self.size)
         budget = Budget(self.budget_wh, self.budget_gco2e)
         shot = Shot(prompt, negative=negative, seconds=self.seconds, size=size, model=self.model, budget=budget)
-        shot = replace(shot, steps=self.steps, guidance=self.guidance, cache=self.cache)
+        shot = replace(shot, steps=self.steps, guidance=self.guidance, cache=self.cache, enlarge=self.enlarge)
         return shot if self.seed is None else replace(shot, seed=self.seed)
 
     def how(self) -> How:

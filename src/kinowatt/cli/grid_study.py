@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -13,20 +13,32 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from kinowatt.cli.words import Json, Zone, say
 from kinowatt.errors import GridError
 
+if TYPE_CHECKING:
+    from kinowatt.grid.study import Settings
+
 NEEDED = ("pandapower", "power_grid_model", "pvlib", "windpowerlib", "pypsa", "matplotlib")
+
+
+Growth = Annotated[str, typer.Option(help="factors of what is installed, FROM:TO:STEP")]
 
 
 def study_verb(
     network: Annotated[str, typer.Option(help="simbench:CODE, a pandapower JSON or a MATPOWER .m")],
     weather: Annotated[
-        str, typer.Option(help="an ensemble (.zarr, .nc), a history (.nc, .h5), or world: simulated clouds and wind")
+        str,
+        typer.Option(
+            help="an ensemble (.zarr, .nc), a history (.nc, .h5), world: simulated clouds and wind, "
+            "or model: skies goes on from --history at --at"
+        ),
     ] = "world",
+    history: Annotated[str, typer.Option(help="the history that the model goes on from and learns clear skies from")] = "",
+    at: Annotated[str, typer.Option(help="of the model: the present, UTC, for example 2012-06-24T15:00")] = "",
     out: Annotated[Path, typer.Option("-o", "--out", help="the study's folder")] = Path("study"),
-    pv_growth: Annotated[str, typer.Option(help="factors of installed PV, FROM:TO:STEP")] = "1:10:0.5",
-    wind_growth: Annotated[str, typer.Option(help="factors of installed wind, FROM:TO:STEP")] = "1",
+    pv_growth: Growth = "1:10:0.5",
+    wind_growth: Growth = "1",
     placements: Annotated[int, typer.Option(help="how many ways to place what is added; the first is in place")] = 50,
     scenarios: Annotated[int, typer.Option(help="how many stretches of weather at most")] = 500,
-    horizon: Annotated[str, typer.Option(help="how long a scenario lasts, such as 24h or 2d")] = "24h",
+    horizon: Annotated[str, typer.Option(help="how long a scenario lasts, such as 24h or 2d; of the model at most 3h")] = "24h",
     risk: Annotated[float, typer.Option(help="planned share of steps with a violation")] = 0.05,
     limits: Annotated[str, typer.Option(help="which limits count: all, thermal or voltage")] = "all",
     storage_size: Annotated[bool, typer.Option("--storage-size", help="size storage that takes what would be curtailed")] = False,
@@ -40,37 +52,17 @@ def study_verb(
     as_json: Json = False,
 ) -> None:
     """How much sun and wind a network takes at a planning risk: hosting capacity, curtailment, storage, reinforcement, and a report."""
-    from kinowatt.energy.meter import Meter
-    from kinowatt.grid import report, study
+    from kinowatt.grid import study
     from kinowatt.grid.fields import needs
     from kinowatt.grid.hosting import axis_of
 
     for name in NEEDED:  # before anything is computed, not after
         needs(name)
-
     asked = study.Settings(
         network, weather, axis_of(pv_growth, "--pv-growth"), axis_of(wind_growth, "--wind-growth"), placements, scenarios,
-        hours_of(horizon), risk, storage_size, seed, limits, place, str(coordinates or ""),
+        hours_of(horizon), risk, storage_size, seed, limits, place, str(coordinates or ""), history, at,
     )  # fmt: skip
-    columns = TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=say) as bars, Meter(zone=zone) as meter:
-        known: dict[str, TaskID] = {}
-
-        def step(what: str, done: int, of: int) -> None:
-            if what not in known:
-                known[what] = bars.add_task(what, total=of)
-            bars.update(known[what], completed=done, total=of)
-
-        def tell(line: str) -> None:
-            bars.console.print(line, markup=False)
-
-        try:
-            with meter.phase("study"):
-                made = study.run(out, asked, workers or os.cpu_count() or 1, ray, resume, tell, step)
-        except KeyboardInterrupt:
-            study.bill_of(out, meter.so_far())
-            raise
-        found = report.write_report(out, made, study.bill_of(out, meter.so_far()), step)
+    found = _shown(out, asked, workers or os.cpu_count() or 1, ray, resume, zone)
     row = found["hosting_capacity"][0]
     say.print(
         f"hosting capacity for {asked.main}: P5 {row['P5_MW']:.0f}, P50 {row['P50_MW']:.0f}, P95 {row['P95_MW']:.0f} MW; "
@@ -78,6 +70,29 @@ def study_verb(
     )
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
+
+
+def _shown(out: Path, asked: Settings, workers: int, ray: bool, resume: bool, zone: str | None) -> dict[str, Any]:
+    """The study's summary, computed beside bars of progress; what it spends is kept as it goes, whatever ends it."""
+    from kinowatt.energy.meter import Meter
+    from kinowatt.grid import report, study
+    from kinowatt.grid.spent import Spent
+
+    columns = TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=say) as bars, Meter(zone=zone) as meter:
+        known: dict[str, TaskID] = {}
+        spent = Spent(out)
+
+        def step(what: str, done: int, of: int) -> None:
+            if what not in known:
+                known[what] = bars.add_task(what, total=of)
+            bars.update(known[what], completed=done, total=of)
+            spent.keep(meter.so_far())
+
+        with meter.phase("study"):
+            made = study.run(out, asked, workers, ray, resume, lambda line: bars.console.print(line, markup=False), step)
+        with meter.phase("report"):
+            return report.write_report(out, made, spent.keep(meter.so_far()), step)
 
 
 def hours_of(text: str) -> float:

@@ -36,12 +36,13 @@ def nowcast_verb(
 ) -> None:
     """Extend a field of sunlight by some hours, in many ways: an ensemble."""
     from kinowatt.grid import nowcast, weather_files
+    from kinowatt.grid.fields import moment_of
 
     if out.suffix not in (".zarr", ".nc"):
         raise OutputError(f"{out} has an ending that says no format; write to a .zarr folder or a .nc file")
     if out.suffix == ".nc" or not out.exists():
         check_writable(out)
-    moment, hours = _moment(at), _hours(horizon)
+    moment, hours = moment_of(at), _hours(horizon)
     field = weather_files.read(weather)
     for note in field.notes:
         say.print(f"{weather}: {note}", markup=False)
@@ -72,7 +73,7 @@ def score_verb(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="the scores to write, .json or .csv")] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold nowcasts against what happened, beside smart persistence, analogs, climatology and independent sites."""
+    """Hold nowcasts against what happened, beside persistence, analogs, climatology and independent sites."""
     from rich.progress import Progress
 
     from kinowatt.grid import nowcast, scores, weather_files
@@ -82,6 +83,8 @@ def score_verb(
     if not 2 <= members <= nowcast.MOST_MEMBERS:
         raise GridError(f"{members} members cannot be scored; ask for 2 to {nowcast.MOST_MEMBERS}")
     field = weather_files.read(weather)
+    for note in field.notes:
+        say.print(f"{weather}: {note}", markup=False)
     split = split or ("test" if fit is None else "all")
     trial = scores.trial(field, None if fit is None else weather_files.read(fit), split, cases)
     skies = nowcast.load(model)
@@ -116,21 +119,6 @@ def _quantiles(values: np.ndarray) -> list[float]:
     import numpy as np
 
     return [float(v) for v in np.quantile(values, (0.05, 0.5, 0.95))]
-
-
-def _moment(text: str) -> np.datetime64:
-    """A time in UTC; one with another offset is turned. GridError."""
-    from datetime import UTC, datetime
-
-    import numpy as np
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise GridError(f"{text!r} is no time; write it in UTC, for example 2012-06-24T15:00") from None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return np.datetime64(moment, "ns")
 
 
 def _hours(text: str) -> float:

@@ -12,17 +12,21 @@ from kinowatt.cli.given import Given
 from kinowatt.cli.take import How, is_picture, make, say_plan
 from kinowatt.engine.bridge import Way, bridge
 from kinowatt.errors import ShotError
+from kinowatt.media.camera_path import read as read_path
 from kinowatt.media.image import read_image
 from kinowatt.media.video import read_video
 from kinowatt.models import specs
-from kinowatt.shot import END, START, Anchor, At, Camera, Shot, remix
+from kinowatt.shot import END, MAX_SECONDS, START, Anchor, Camera, Shot, remix
 
 Negative = Annotated[str, typer.Option(help="what should not be seen")]
 
 
 def generate_verb(
-    prompt: str,
+    prompt: Annotated[list[str], typer.Argument(help="what is to be seen; then a text for each --at, in order")],
     given: Given,
+    at: Annotated[
+        list[str] | None, typer.Option(help='a second from which another text counts: --at 20s "the sea at night"; may be repeated')
+    ] = None,
     image: Annotated[list[str] | None, typer.Option(help="FILE[@start|@end|@1.5s]: an image placed in time; may be repeated")] = None,
     video: Annotated[list[str] | None, typer.Option(help="FILE[@start|@end|@1.5s]: footage placed in time; may be repeated")] = None,
     strength: Annotated[float, typer.Option(help="how firmly --video holds: 1 keeps it, less lets it be redrawn")] = 1.0,
@@ -31,16 +35,19 @@ def generate_verb(
     lens: Annotated[float | None, typer.Option(help="focal length in mm")] = None,
     shot: Annotated[str | None, typer.Option(help="shot scale: macro, close-up, near, medium, wide")] = None,
     angle: Annotated[str | None, typer.Option(help="camera angle: low, eye, high")] = None,
+    camera_path: Annotated[Path | None, typer.Option(help="a JSON file of key frames that the camera goes through")] = None,
     light: Annotated[str | None, typer.Option(help="time of day: dawn, noon, dusk, night")] = None,
     mood: Annotated[str | None, typer.Option(help="mood: lonely, lively, calm, tense, mysterious")] = None,
 ) -> None:
     """Make a video (or a picture) from a sentence, images and footage."""
     anchors = [_place(text, read_image, 1.0) for text in image or []]
+    path = () if camera_path is None else read_path(camera_path)
     anchors += [_place(text, read_video, strength) for text in video or []]
-    request = given.shot(prompt, negative)
+    first, *scenes = _scenes(prompt, at or [])
+    request = replace(given.shot(first[1], negative), storyboard=tuple(scenes))
     if request.seconds is None and is_picture(given.out):
         request = replace(request, seconds=0.0001)  # one frame
-    request = replace(request, anchors=tuple(anchors), camera=Camera(camera, lens, shot, angle), light=light, mood=mood)
+    request = replace(request, anchors=tuple(anchors), camera=Camera(camera, lens, shot, angle, path), light=light, mood=mood)
     if given.seconds is None and any(a.strength < 1 for a in anchors):
         request = replace(request, seconds=max(a.clip.seconds for a in anchors if a.strength < 1))
     _shoot("generate", request, given.how())
@@ -61,9 +68,10 @@ def connect_verb(
     after: Path,
     given: Given,
     prompt: Annotated[str, typer.Option(help="what happens in between")] = "one scene turns into the other",
+    blend: Annotated[bool, typer.Option("--blend", help="let the end of the one dissolve into the beginning of the other")] = False,
 ) -> None:
-    """Fill the time between two clips."""
-    _bridge("connect", given.shot(prompt), [before, after], "connect", given.how())
+    """Fill the time between two clips, or with --blend draw the one over into the other."""
+    _bridge("connect", given.shot(prompt), [before, after], "blend" if blend else "connect", given.how())
 
 
 def loop_verb(
@@ -86,7 +94,7 @@ def remix_verb(
     request = given.shot(prompt, negative)
     source = read_video(clip)
     if request.seconds is None:
-        request = replace(request, seconds=min(source.seconds, 60.0))
+        request = replace(request, seconds=min(source.seconds, MAX_SECONDS))
     _shoot("remix", remix(request, source, strength=strength), given.how())
 
 
@@ -97,11 +105,25 @@ def _place(text: str, read: Any, strength: float) -> Anchor:
         return Anchor(read(Path(text)), START, strength)
     if where in (START, END):
         return Anchor(read(Path(name)), START if where == START else END, strength)
+    return Anchor(read(Path(name)), _second(where, text, "@start, @end or seconds such as @1.5s"), strength)
+
+
+def _scenes(texts: list[str], at: list[str]) -> list[tuple[float, str]]:
+    """The second at which each text begins to count; the first one from the start. ShotError if they do not belong together."""
+    seconds = [_second(text, "--at") for text in at]
+    if not seconds or seconds[0] > 0:
+        seconds.insert(0, 0.0)
+    if len(texts) != len(seconds):
+        raise ShotError(f"{len(texts)} texts do not fit {len(at)} --at; write one prompt, then a text behind each --at SECOND")
+    return list(zip(seconds, texts, strict=True))
+
+
+def _second(text: str, whole: str, known: str = "seconds such as 20s") -> float:
+    """ "1.5s" or "1.5". ShotError if it is no second."""
     try:
-        second: At = float(where.removesuffix("s"))
+        return float(text.removesuffix("s"))
     except ValueError:
-        raise ShotError(f"{where!r} in {text!r} is no place in time; write @start, @end or seconds such as @1.5s") from None
-    return Anchor(read(Path(name)), second, strength)
+        raise ShotError(f"{text!r} in {whole!r} is no place in time; write {known}") from None
 
 
 def _shoot(verb: str, request: Shot, how: How) -> None:

@@ -50,6 +50,10 @@ def serve_verb(
     ray: Annotated[str | None, typer.Option(help="address of a Ray cluster (auto, local or ray://…) that makes the videos")] = None,
     keep_days: Annotated[float, typer.Option(help="how long finished videos are kept", min=0.0)] = 30.0,
     allow_private_urls: Annotated[bool, typer.Option("--allow-private-urls", help="fetch references from private addresses too")] = False,
+    weather: Annotated[
+        list[Path] | None,
+        typer.Option(help="weather that grid studies may use: .nc, .h5, .zarr, or a folder of them", envvar="KINOWATT_WEATHER"),
+    ] = None,
 ) -> None:
     """Serve the Videos API and the studio."""
     import uvicorn
@@ -59,7 +63,8 @@ def serve_verb(
     from kinowatt.serve.catalogue import Catalogue
     from kinowatt.serve.office import Office
     from kinowatt.serve.store import Store
-    from kinowatt.serve.supervisor import Supervisor, worker_command
+    from kinowatt.serve.studies import Studies
+    from kinowatt.serve.supervisor import Supervisor, study_command, worker_command
 
     catalogue = Catalogue.of(model)
     opened, url, folder = _open(data, database)
@@ -73,8 +78,10 @@ def serve_verb(
     Ways.of(runtime, vram, weights, step_cache, window, lora)  # says what is wrong before a worker does
     settings = {"database": url, "data": folder, "model": model, "device": device, "runtime": runtime, "keep_s": keep_s}
     settings |= {"vram": vram, "lora": lora, "weights": weights, "step_cache": step_cache, "window": window}
-    supervisor = Supervisor(opened, office.jobs, office.files, worker_command(**settings), 0 if ray else workers)
-    app = create_app(office, supervisor)
+    studies = Studies(office.jobs, office.files, weather or ())
+    study = study_command(url, folder, keep_s) if workers else None
+    supervisor = Supervisor(opened, office.jobs, office.files, worker_command(**settings), 0 if ray else workers, studies, study)
+    app = create_app(office, supervisor, studies)
     if ray:
         from kinowatt.serve.on_ray import start
 

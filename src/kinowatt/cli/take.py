@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from kinowatt.engine.bridge import Bridge
 from kinowatt.engine.budget import fitted
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.engine.ways import Ways
-from kinowatt.errors import DeviceError, InputError, OutputError, ShotError
+from kinowatt.errors import BudgetError, DeviceError, InputError, OutputError, ShotError
 from kinowatt.media.provenance import write_labelled, write_labelled_image
 from kinowatt.media.sheet import contact_sheet
 from kinowatt.models import specs
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from kinowatt.engine.engine import Progress, Take
     from kinowatt.engine.load import AnyEngine
     from kinowatt.engine.parallel import World
+
+
+SAVE_EVERY_S = 2.0  # between two savings of a long clip's state
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def make(verb: str, request: Shot, how: How, joined: Bridge | None = None, files
             parts = joined.parts(take.clip, files) if joined else [clip]
             new_frames = joined.new_frames(take.clip) if joined else None
             label = _write(take, parts, how.out, lambda: joint([meter.so_far(), *others]), new_frames)
+    _forget(_kept(how))
     bill = joint([meter.bill, *others])
     if how.sheet:
         contact_sheet(how.out.with_name(how.out.stem + "-sheet.png"), [(take.shot.prompt, clip)])
@@ -144,10 +149,21 @@ def _wait(request: Shot, deadline: float, zone: str | None) -> None:
     time.sleep(max(window.begin_s - time.time(), 0.0))
 
 
+def _kept(how: How) -> Path:
+    """Where the state of a take is saved; what a rolling window has left behind lies in the folder of that name without its ending."""
+    return how.resume or how.out.with_name(f"{how.out.name}.latents.safetensors")
+
+
+def _forget(kept: Path) -> None:
+    kept.unlink(missing_ok=True)
+    shutil.rmtree(kept.with_suffix(""), ignore_errors=True)
+
+
 def _generate(engine: AnyEngine, request: Shot, how: How, meter: Meter, world: World | None) -> Take:
     """Generate with a progress bar that shows the energy so far.
 
-    What was denoised is put beside the output before it is decoded, and deleted when it has been: decoding needs memory of its own.
+    What was denoised is put beside the output before it is decoded, for decoding needs memory of its own; a clip that a window rolls over
+    is kept there as it grows. Both are deleted when the clip is written.
     """
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -155,31 +171,41 @@ def _generate(engine: AnyEngine, request: Shot, how: How, meter: Meter, world: W
     from kinowatt.engine import state as states
 
     columns = (TextColumn("{task.description:8}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
-    kept = how.out.with_name(f"{how.out.name}.latents.safetensors")
+    kept, rolled = _kept(how), engine.plan(request).roll is not None
+    if rolled and world is not None:
+        raise ShotError("a clip longer than the model has seen is made by one process; start without torchrun")
+    saved_s = time.monotonic()
     resume = None if how.resume is None else states.load(how.resume, engine.model.sha256)
     with Bar(*columns, console=say, disable=how.as_json or say.quiet) as bar:
         lines: dict[str, Any] = {}
 
         def show(progress: Progress) -> None:
+            nonlocal saved_s
             if progress.phase not in lines:
                 lines[progress.phase] = bar.add_task(progress.phase, total=progress.of, text="")
             spent = progress.bill.total_Wh
             text = f"{progress.done}/{progress.of}" + ("" if spent is None else f"  {in_Wh(spent)} so far")
             bar.update(lines[progress.phase], completed=progress.done, total=progress.of, text=text)
-            if progress.state is not None and progress.done == progress.of and (world is None or world.rank == 0):
+            due = progress.done == progress.of or (rolled and time.monotonic() - saved_s >= SAVE_EVERY_S)
+            if progress.state is not None and due and (world is None or world.rank == 0):
                 states.save(kept, progress.state, engine.model.sha256)
+                saved_s = time.monotonic()
 
         try:
-            take = engine.generate(request, show if world is None else world.in_step(show), meter, resume)
+            told = show if world is None else world.in_step(show)
+            return engine.generate(request, told, meter, resume, kept.with_suffix("") if rolled else None)
         except DeviceError as error:
             if not kept.exists():
                 raise
-            raise DeviceError(f"{error}. All steps were taken: the same command with --resume {kept} only decodes") from error
-        except BaseException:
-            kept.unlink(missing_ok=True)
+            left = "goes on" if rolled else "only decodes"
+            why = error if rolled else f"{error}. All steps were taken"
+            raise DeviceError(f"{why}: the same command with --resume {kept} {left}") from error
+        except BaseException as error:
+            if not (rolled and kept.exists()) or isinstance(error, BudgetError):
+                _forget(kept)
+            else:
+                say.print(f"note: what was made is kept: the same command with --resume {kept} goes on", markup=False)
             raise
-    kept.unlink(missing_ok=True)
-    return take
 
 
 def _write(take: Take, parts: Sequence[Clip | Path], out: Path, bill: Callable[[], EnergyBill], new_frames: int | None) -> dict[str, Any]:

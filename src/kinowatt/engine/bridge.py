@@ -1,4 +1,4 @@
-"""New footage that leans on given clips, and the joining of both: extend forward and backward, loop, connect. No torch here."""
+"""New footage that leans on given clips, and the joining of both: extend forward and backward, loop, connect, blend. No torch here."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kinowatt.clip import Clip, join
 from kinowatt.engine.plan import fill
 from kinowatt.media.image import fit
 from kinowatt.models.specs import ModelSpec
-from kinowatt.shot import MAX_SECONDS, OVERLAP_FRAMES, Anchor, Shot, connect, extend, loop
+from kinowatt.shot import MAX_SECONDS, OVERLAP_FRAMES, Anchor, Shot, blend, connect, extend, loop
 
-Way = Literal["forward", "backward", "loop", "connect"]
+Way = Literal["forward", "backward", "loop", "connect", "blend"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Bridge:
                 given[i] = file
         middle = made.cut(self.head, made.frames - self.tail)
         before = [] if self.way == "backward" else [given[0]]
-        after = [given[-1]] if self.way in ("backward", "connect") else []
+        after = [given[-1]] if self.way in ("backward", "connect", "blend") else []
         return [*before, middle, *after]
 
     def join(self, made: Clip) -> Clip:
@@ -62,7 +62,7 @@ def bridge(shot: Shot, clips: list[Clip], way: Way, spec: ModelSpec, latents_CFH
 
     `latents_CFHW`: those that end the first clip, for going forward in latent space.
     """
-    seams = 2 if way in ("connect", "loop") else 1
+    seams = 2 if way in ("connect", "loop", "blend") else 1
     overlap_s = seams * OVERLAP_FRAMES / spec.fps
     new_s = spec.seconds - overlap_s if shot.seconds is None else shot.seconds
     shot = replace(shot, seconds=min(new_s + overlap_s, MAX_SECONDS))
@@ -71,6 +71,10 @@ def bridge(shot: Shot, clips: list[Clip], way: Way, spec: ModelSpec, latents_CFH
     fitted = [fit(clip, width, height, spec.fps)[0] for clip in clips]
     if way == "connect":
         shot = connect(shot, fitted[0], fitted[-1])
+    elif way == "blend":
+        mixed = fill(replace(shot, anchors=(Anchor(fitted[0]),)), spec).frames - 2 * OVERLAP_FRAMES
+        shot = blend(shot, fitted[0], fitted[-1], mixed)
+        fitted = [fitted[0].cut(0, fitted[0].frames - mixed), fitted[-1].cut(mixed, fitted[-1].frames)]
     elif way == "loop":
         shot = loop(shot, fitted[0])
     else:

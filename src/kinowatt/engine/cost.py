@@ -17,6 +17,7 @@ from kinowatt.energy.ledger import RECENT, Ledger, past_of
 from kinowatt.energy.predict import LEAST_HISTORY, Past, Prediction, Work, cpu_efficiency, gpu_efficiency, warm
 from kinowatt.energy.processors import Gpu, cpu_name, gpu
 from kinowatt.engine.plan import Plan
+from kinowatt.engine.stages import Stage
 from kinowatt.errors import InputError, WeightsError
 from kinowatt.models import specs
 from kinowatt.models.foreign import ForeignSpec
@@ -86,6 +87,7 @@ def of(spec: ModelSpec) -> Anatomy | None:
             1 if spec.guidance == 1.0 else 2,
             "its own files",
             decode,
+            _encode_FLOP(codec_shapes, codec["codec"]["temporal_downsample"]),
         )
     except (KeyError, TypeError, IndexError) as error:
         raise WeightsError(f"the files in {spec.folder} are not a kinowatt model ({error}); retrain or restore them") from error
@@ -150,6 +152,19 @@ def _decode_FLOP(shapes: dict[str, list[int]], stages: int, side: int) -> float:
     return total
 
 
+def _encode_FLOP(shapes: dict[str, list[int]], halves_time: Sequence[bool]) -> float:
+    """Per pixel and frame: each weight of the encoder once per position of its level; what halves a level works at the next one."""
+    total = 0.0
+    for name, shape in shapes.items():
+        if name.startswith("encoder.") and name.endswith(".weight") and len(shape) >= 4:
+            parts = name.split(".")
+            level = int(parts[2]) if parts[1] == "down_blocks" else 0 if parts[1] == "conv_in" else len(halves_time)
+            in_time = level + ("time_conv" in parts)
+            level += "downsampler" in parts
+            total += 2.0 * math.prod(shape) * 0.5 ** sum(halves_time[:in_time]) * 0.25 ** (level + 1)
+    return total
+
+
 def header(path: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
     """Shapes and config of a safetensors file, without its tensors."""
     try:
@@ -169,7 +184,28 @@ def work(plan: Plan, anatomy: Anatomy) -> Work:
     steps, every = plan.shot.steps, plan.shot.cache
     passes = steps if plan.shot.guidance == 1.0 or anatomy.passes == 1 else steps + math.ceil(steps / every)
     pixels = plan.frames * plan.canvas_width * plan.canvas_height
-    return Work(passes * anatomy.pass_FLOP(tokens), (anatomy.decode_FLOP or 0.0) * pixels, steps)
+    whole = Work(passes * anatomy.pass_FLOP(tokens), (anatomy.decode_FLOP or 0.0) * pixels, steps)
+    if plan.roll is not None:  # a change of text is computed twice while frames of both scenes are in the making
+        seen = anatomy.tokens((plan.roll.window - 1) * anatomy.stride[0] + 1, plan.canvas_width, plan.canvas_height)
+        steps = plan.roll.total + len(plan.scenes) * plan.roll.steps
+        whole = replace(whole, denoise_FLOP=passes // plan.roll.steps * steps * anatomy.pass_FLOP(seen), steps=plan.roll.total)
+    for stage in plan.stages:
+        whole = _with_stage(whole, stage, plan.frames, anatomy)
+    return whole
+
+
+def _with_stage(before: Work, stage: Stage, frames: int, anatomy: Anatomy) -> Work:
+    """And one enlargement: every tile encoded, denoised, and decoded before and after.
+
+    A call of the network costs as a step does, however small it is.
+    """
+    latent_frames, height, width = stage.tile
+    tokens = anatomy.tokens((latent_frames - 1) * anatomy.stride[0] + 1, width, height)
+    calls = stage.steps * stage.tiles
+    flop = calls * (1 if stage.guidance == 1.0 else 2) * anatomy.pass_FLOP(tokens)
+    pixels = frames * width * height * len(stage.rows) * len(stage.columns)
+    coding = pixels * (2.0 * (anatomy.decode_FLOP or 0.0) + (anatomy.encode_FLOP or 0.0))
+    return Work(before.denoise_FLOP + flop, before.decode_FLOP + coding, before.steps + calls)
 
 
 def work_on_paper(anatomy: Anatomy, size: tuple[int, int], frames: int, steps: int, passes: int) -> Work:

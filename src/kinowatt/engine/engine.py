@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,22 +17,24 @@ from kinowatt.energy.ledger import Ledger
 from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Prediction
 from kinowatt.energy.processors import cpu_name
-from kinowatt.engine import conditioning, cost, noise, sample, solvers, tiles
+from kinowatt.engine import conditioning, cost, enlarge
 from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
-from kinowatt.engine.canvas import off_canvas, on_canvas, picture
+from kinowatt.engine.camera_path import steering_of
+from kinowatt.engine.canvas import on_canvas
 from kinowatt.engine.plan import Plan, fill
+from kinowatt.engine.rollout import Rollout
 from kinowatt.engine.runtime import Runtime
 from kinowatt.engine.state import State as State
 from kinowatt.engine.step_cache import StepCache, step_caches
 from kinowatt.engine.wan_runtime import WanRuntime
 from kinowatt.engine.ways import Ways
+from kinowatt.engine.whole import Whole
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.media.image import fit
 from kinowatt.models import savings
 from kinowatt.models.model import Model
-from kinowatt.models.protocols import Conditioning
 from kinowatt.models.wan_model import WanModel
-from kinowatt.shot import OUTSIDE, Anchor, Shot, still
+from kinowatt.shot import OUTSIDE, Anchor, CameraKey, Shot, still
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +62,6 @@ class Take:
     understood: tuple[str, ...] = ()
     not_understood: tuple[str, ...] = ()
     latents_1CFHW: np.ndarray | None = None  # what was decoded, float32
-
-
-Told = Callable[[int], None]
 
 
 class Engine:
@@ -91,15 +92,30 @@ class Engine:
         return fill(shot, self.model.spec)
 
     def generate(
-        self, shot: Shot, on_step: Callable[[Progress], None] | None = None, meter: Meter | None = None, resume: State | None = None
+        self,
+        shot: Shot,
+        on_step: Callable[[Progress], None] | None = None,
+        meter: Meter | None = None,
+        resume: State | None = None,
+        aside: Path | None = None,
     ) -> Take:
-        """Make one take, or finish one from its saved state. ShotError if it cannot be made; DeviceError if the device fails."""
+        """Make one take, or finish one from its saved state. ShotError if it cannot be made; DeviceError if the device fails.
+
+        `aside`: a folder for what a rolling window has left behind; the take's frames lie there until the caller deletes it, and a saved
+        state goes on only where it is the same. None: a temporary one.
+        """
         meter = meter or Meter()
         try:
             with meter:
                 shot, pace, said = self._budgeted(shot, meter, resume)
                 plan = self.plan(shot)
-                frames_TCHW, notes, latents, steps = self._shoot(plan, meter, on_step or (lambda progress: None), resume, pace)
+                tell = on_step or (lambda progress: None)
+                if resume is not None and enlarge.is_within(resume):
+                    frames_TCHW, notes, latents, steps = enlarge.left(resume)
+                else:
+                    frames_TCHW, notes, latents, steps = self._shoot(plan.small, meter, tell, resume, pace, aside)
+                if plan.stages:
+                    frames_TCHW = self.refined(plan, frames_TCHW, latents, steps, meter, tell, resume)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise DeviceError(f"{plan.width}x{plan.height} with {plan.frames} frames does not fit into memory; ask for less") from error
         read = plan.reading
@@ -130,7 +146,8 @@ class Engine:
 
             def load_J(plan: Plan) -> float:
                 batches, shape, text = self._shapes(plan)
-                return spent_J + prepare_J(shape, text, batches)
+                tiled = enlarge.shapes(plan, self.model.codec)
+                return spent_J + sum(prepare_J(*each) for each in {(shape, text, batches), *((s, text, b) for b, s in tiled)})
 
             fit = fitted(shot, self.model.spec, budget_J, self._predictor(), load_J)
             wanted, prediction, said = fit.shot, fit.prediction, fit.notes
@@ -141,102 +158,93 @@ class Engine:
             prediction, said = known, ()
         plan = self.plan(wanted)
         assert plan.shot.steps is not None
-        rest_J, most = prediction.rest_Wh * 3600, most_steps(shot, frontier(self.model.spec.folder), self.model.spec.steps)
-        step_J = (prediction.Wh * 3600 - rest_J) / plan.shot.steps
+        most = most_steps(shot, frontier(self.model.spec.folder), self.model.spec.steps)
+        small = self.predict(plan.small) or prediction  # what enlarging costs comes after the steps, whatever their number
+        steps = plan.roll.total if plan.roll else plan.shot.steps
+        step_J = (small.Wh - small.rest_Wh) * 3600 / steps
+        rest_J = prediction.Wh * 3600 - step_J * steps
         pace = Pace(budget_J, rest_J, step_J, max(most, plan.shot.steps), lambda: meter.so_far().energy.total_J, not prediction.clips)
         return wanted, pace, said
 
     def _shapes(self, plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """Batch sizes, latents (1, C, F, H, W) and text (L, D) of a plan, for the runtime to prepare for."""
         codec, outside = self.model.codec, sum(a.at == OUTSIDE for a in plan.shot.anchors)
-        frames = (plan.frames - 1) // codec.stride[0] + 1 + outside
+        frames = outside + (plan.roll.window if plan.roll else (plan.frames - 1) // codec.stride[0] + 1)
         sides = (plan.canvas_height // codec.stride[1], plan.canvas_width // codec.stride[2])
         batches = (1,) if plan.shot.guidance == 1.0 else (2,) if plan.shot.cache == 1 else (2, 1)
         return batches, (1, codec.channels, frames, *sides), self.model.text_shape
 
     def _shoot(
-        self, plan: Plan, meter: Meter, tell: Callable[[Progress], None], resume: State | None, pace: Pace | None
+        self,
+        plan: Plan,
+        meter: Meter,
+        tell: Callable[[Progress], None],
+        resume: State | None,
+        pace: Pace | None,
+        aside: Path | None,
     ) -> tuple[np.ndarray, list[str], np.ndarray, int]:
-        shot = plan.shot
-        assert shot.steps is not None
-        assert shot.guidance is not None
-        assert shot.cache is not None
+        """Frames, notes, latents and steps taken of a plan."""
         with meter.phase(LOAD):
             batches, shape, text_shape = self._shapes(plan)
             self.runtime.prepare(shape, text_shape, batches)
         with meter.phase("text"), torch.inference_mode():
-            text = self.model.text.encode([plan.tokens, plan.negative]).to(self.device)
+            text = self.model.text.encode([plan.tokens, *(tokens for _, tokens in plan.scenes), plan.negative]).to(self.device)
         with meter.phase("encode"):
             anchors, notes = self._fit(plan)
             known, more = self._known(anchors, plan)
             notes += more
-        rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift, least=self.model.spec.least_level)
-        if resume is not None:
-            rows = torch.from_numpy(resume.schedule_SF)
-        tell(Progress("denoise", resume.done if resume else 0, len(rows) - 1, meter.so_far()))
-        solver, more = self._solver(rows, known.ceiling_1F, resume)
-        notes += more
-        inside = known.ceiling_1F.shape[1] - known.outside
-        # Two strengths are those of the model; one that is named would count for both of its networks.
-        guidance = shot.guidance if plan.guidance_low is None else None
-        means = {"steps": shot.steps, "guidance": guidance, "cache": shot.cache, "size": shot.size}
 
-        def replan(done: int, schedule_SF: torch.Tensor) -> torch.Tensor:
-            nonlocal rows
-            if pace is not None and (left := pace.left(done)) != len(schedule_SF) - 1 - done:
-                schedule_SF = noise.replanned(schedule_SF, done, left, shift=self.model.shift)
-                for cached in self.step_caches:
-                    cached.replan(schedule_SF)
-            rows = schedule_SF
-            return rows
-
-        def step(done: int, of: int, x: torch.Tensor, clean: torch.Tensor) -> None:
-            look = functools.partial(self._look, clean[:, :, :inside], plan)
-            memory = {name: tensor.numpy() for name, tensor in solver.memory().items()}
-            state = State(done, x.cpu().numpy(), rows.cpu().numpy(), means, memory)
+        def told(done: int, of: int, state: State | None, look: Callable[[], np.ndarray] | None) -> None:
             tell(Progress("denoise", done, of, meter.so_far(), state, look))
 
-        for cached in self.step_caches:
-            cached.begin(rows)
-        if self.step_caches and resume is not None:
-            notes.append("the take went on with an empty step cache, so it differs a little from one that was not broken off")
+        if plan.roll is not None:
+            assert isinstance(self.model, Model)
+            with tempfile.TemporaryDirectory(prefix="kinowatt-") as folder, meter.phase("denoise"):
+                decoding = functools.partial(meter.phase, "decode")
+                rollout = Rollout(plan, self.model, self.runtime.denoiser, self.device, aside or Path(folder), decoding, self.step_caches)
+                rollout.give(known)
+                del known  # as long as the clip
+                limit = None if pace is None else pace.left
+                frames_TCHW, past = rollout.run(text, anchors, self._path(plan), told, resume, limit)
+            return frames_TCHW, notes + self._losses(plan, plan.roll.window), past, plan.roll.steps
+        whole = Whole(plan, self.model, self.runtime, self.device, self.step_caches)
+        steering = self._steering(plan, known)
         with meter.phase("denoise"):
-            ceiling = known.ceiling_1F.to(self.device)
-            cond = Conditioning(text[:1], text[1:], known.latents_1CFHW.to(self.device), ceiling)
-            latents = sample.denoise(
-                self.runtime.denoiser,
-                cond,
-                self._start(cond, shot, resume),
-                rows,
-                guidance=self._guidance(plan),
-                cache=shot.cache,
-                solver=solver,
-                on_step=step,
-                replan=replan,
-                done=resume.done if resume else 0,
-            )[:, :, :inside]
-        if len(rows) - 1 != shot.steps:
-            notes.append(f"{len(rows) - 1} steps were taken instead of {shot.steps}, to keep to the budget")
-        notes += self._losses(plan, known.ceiling_1F.shape[1])
+            latents, steps, more = whole.denoise(text, known, steering, told, resume, None if pace is None else pace.left)
+        notes += [*more, *self._losses(plan, known.ceiling_1F.shape[1])]
         with meter.phase("decode"):
 
             def decoded(done: int) -> None:
                 tell(Progress("decode", done, plan.frames, meter.so_far()))
 
-            frames_TCHW, more = self._decode(latents, plan, anchors, decoded)
-            notes += more
-            conditioning.paste_back(frames_TCHW, conditioning.placed(anchors, plan.frames, self.model.spec.fps))
-        return frames_TCHW, notes, latents.cpu().numpy(), len(rows) - 1
+            frames_TCHW, more = whole.decode(latents, anchors, decoded)
+        return frames_TCHW, notes + more, latents.cpu().numpy(), steps
 
-    def _solver(self, rows_SF: torch.Tensor, ceiling_1F: torch.Tensor, resume: State | None) -> tuple[solvers.Solver, list[str]]:
-        """The model's own, where the frames' levels allow it; else Euler's, and a note."""
-        wanted = self.model.spec.solver
-        if wanted == "unipc" and not solvers.steps_alike(rows_SF, ceiling_1F):
-            return solvers.Euler(), ["steps were taken by Euler's method: the frames have levels of their own"]
-        solver = sample.solver_of(wanted)
-        if resume is not None:
-            solver.remember({name: torch.from_numpy(array) for name, array in resume.memory.items()}, torch.empty(0, device=self.device))
-        return solver, []
+    def refined(
+        self,
+        plan: Plan,
+        frames_TCHW: np.ndarray,
+        latents: np.ndarray,
+        steps: int,
+        meter: Meter,
+        tell: Callable[[Progress], None],
+        resume: State | None,
+    ) -> np.ndarray:
+        """The small clip at the size asked for, drawn by the model itself."""
+        with meter.phase(LOAD):
+            for batches, shape in enlarge.shapes(plan, self.model.codec):
+                self.runtime.prepare(shape, self.model.text_shape, batches)
+
+        def told(done: int, of: int, state: State, look: Callable[[], np.ndarray]) -> None:
+            tell(Progress("enlarge", done, of, meter.so_far(), state, look))
+
+        with meter.phase("enlarge"):
+            with torch.inference_mode():
+                text = self.model.text.encode([plan.tokens, plan.negative]).to(self.device)
+            anchors, _ = self._fit(plan)
+            means = {"steps": steps, "guidance": plan.shot.guidance, "cache": plan.shot.cache, "size": plan.shot.size}
+            refiner = enlarge.Refiner(self.runtime, self.device, plan, self.model.shift, self.model.spec.fps, text, anchors, means)
+            return refiner.enlarge(frames_TCHW, latents, told, resume)
 
     def _losses(self, plan: Plan, latent_frames: int) -> list[str]:
         """What the chosen ways have left out or rounded, and what that was measured to cost."""
@@ -253,70 +261,19 @@ class Engine:
             said.append(savings.of_window(ways.window, grid, name, weights))
         return said
 
-    def _guidance(self, plan: Plan) -> sample.Guidance:
-        """One strength, or that of the network that works at a level."""
-        high, low = plan.shot.guidance, plan.guidance_low
-        assert high is not None
-        if low is None or not isinstance(self.model, WanModel):
-            return high
-        experts = self.model.experts
-        return lambda level: experts.guidance(level, high, low)
+    def _path(self, plan: Plan) -> tuple[CameraKey, ...]:
+        """The key frames of the camera. ShotError for a model that follows none."""
+        if plan.shot.camera.path and "path" not in self.model.spec.trained_modes:
+            raise ShotError(f"{self.model.spec.name} does not follow a camera path; name a move instead, for example --camera orbit-left")
+        return plan.shot.camera.path
 
-    def _decode(self, latents_1CFHW: torch.Tensor, plan: Plan, anchors: list[Anchor], tell: Told) -> tuple[np.ndarray, list[str]]:
-        """Latents to frames of the wanted size, and notes; in ever smaller tiles where memory does not suffice for all at once.
-
-        A clip that goes on from latents is decoded with all that came before it.
-        """
-        skip = 0
-        for anchor in anchors:
-            if anchor.latents_CFHW is not None:
-                past = torch.from_numpy(anchor.latents_CFHW)[None].to(latents_1CFHW)
-                given = (anchor.clip.frames - 1) // self.model.codec.stride[0] + 1
-                skip = (past.shape[2] - given) * self.model.codec.stride[0]
-                latents_1CFHW = torch.cat([past, latents_1CFHW[:, :, given:]], 2)
-        notes: list[str] = []
-        for tile in (None, *tiles.smaller(latents_1CFHW.shape[3:])):
-            stream = self.runtime.decode_stream(latents_1CFHW) if tile is None else tiles.decode(self.runtime.codec, latents_1CFHW, tile)
-            try:
-                return self._pictures(stream, skip, plan, tell), notes
-            except (torch.OutOfMemoryError, MemoryError):
-                last = tile
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            notes = [
-                "memory did not suffice for decoding all of the picture at once: tiles of it were decoded, which may show at their seams"
-            ]
-        raise DeviceError(f"decoding fails even in tiles of {last}; free some memory")
-
-    def _pictures(self, stream: Iterator[torch.Tensor], skip: int, plan: Plan, tell: Told) -> np.ndarray:
-        """Frames of the wanted size from decoded ones, of which the first `skip` are not wanted."""
-        out = np.empty((plan.frames, 3, plan.height, plan.width), np.uint8)
-        done = -skip
-        with torch.inference_mode():
-            for signal in stream:
-                new = conditioning.to_frames(signal)[max(-done, 0) :]
-                done += signal.shape[2]
-                if len(new):
-                    out[done - len(new) : done] = picture(new, plan)
-                tell(max(done, 0))
-        return out
-
-    def _start(self, cond: Conditioning, shot: Shot, resume: State | None) -> torch.Tensor:
-        """Noise of the shot's seed, or the latents of a saved state. ShotError if the state is of another shot."""
-        shape = cond.known_BCFHW.shape
-        if resume is None:
-            # Drawn on the CPU, so that a seed means the same picture on every device.
-            return torch.randn(shape, generator=torch.Generator().manual_seed(shot.seed)).to(self.device)
-        if resume.latents_1CFHW.shape != shape or resume.done > len(resume.schedule_SF) - 1:
-            raise ShotError("the saved state belongs to another shot; begin anew")
-        return torch.from_numpy(resume.latents_1CFHW).to(self.device)
-
-    def _look(self, clean_1CFHW: torch.Tensor, plan: Plan) -> np.ndarray:
-        """The middle of the clip as one frame (3, H, W), decoded alone, at the size that the network computes."""
-        middle = clean_1CFHW.shape[2] // 2
-        with torch.inference_mode():
-            signal = self.runtime.codec.decode(clean_1CFHW[:, :, middle : middle + 1])
-        return off_canvas(conditioning.to_frames(signal), plan)[0]
+    def _steering(self, plan: Plan, known: conditioning.Known) -> torch.Tensor | None:
+        """The channels of a camera path; None without one. ShotError for a model that follows none."""
+        path, codec = self._path(plan), self.model.codec
+        if not path:
+            return None
+        height, width = known.latents_1CFHW.shape[3:]
+        return steering_of(path, plan.frames, self.model.spec.fps, (height, width), codec.stride[0], known.outside).to(self.device)
 
     def _fit(self, plan: Plan) -> tuple[list[Anchor], list[str]]:
         """The anchors at the size and rate of the clip, and what was cut off them."""

@@ -13,6 +13,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,12 @@ class ForeignEngine:
         return lambda plan: cost.predicted(cost.work(plan, counted), counted, self.place, past)
 
     def generate(
-        self, shot: Shot, on_step: Callable[[Progress], None] | None = None, meter: Meter | None = None, resume: State | None = None
+        self,
+        shot: Shot,
+        on_step: Callable[[Progress], None] | None = None,
+        meter: Meter | None = None,
+        resume: State | None = None,
+        aside: Path | None = None,  # no window rolls here
     ) -> Take:
         """Make one take. ShotError if this model cannot make it; DeviceError if the device fails. What `on_step` raises ends it at once."""
         spec, meter = self.model.spec, meter or Meter()

@@ -2,16 +2,74 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 
 from kinowatt import language
+from kinowatt.engine import stages
+from kinowatt.engine.stages import Refining, Stage
 from kinowatt.errors import ShotError
 from kinowatt.models.sentence import sentence
 from kinowatt.models.spec import ModelSpec
-from kinowatt.shot import MAX_SECONDS, OUTSIDE, START, Shot
+from kinowatt.shot import MAX_SECONDS, MAX_WHOLE_SECONDS, OUTSIDE, OVERLAP_FRAMES, START, Shot
 
 SMALLEST = 16  # pixels of a side
+LEAST_WINDOW = 4  # latent frames: fewer leave no room for what is clean, what is noise and what lies between
+
+
+@dataclass(frozen=True)
+class Roll:
+    """How a window goes over a clip that is longer than its model has seen. All counts are of latent frames.
+
+    A clock runs from -ramp on, by ramp / steps at each step. Latent frame f then is at the level (f - clock) / ramp, cut to 0..1: behind
+    the clock the clip is clean, a ramp ahead of it there is noise. Within the window that is `noise.lagged` with lag (window - 1) / ramp,
+    which training has seen up to 1.5 (train/loss.py).
+    """
+
+    frames: int  # of the clip
+    window: int  # that the network sees at once
+    ramp: int  # between noise and clean
+    steps: int  # that each frame takes
+
+    @property
+    def total(self) -> int:
+        """Steps until the last frame is clean: one pass each, or two with guidance."""
+        return -(-(self.frames - 1 + self.ramp) * self.steps // self.ramp)
+
+    @property
+    def behind(self) -> int:
+        """Clean frames at the head of the window: what is left beside those that a step moves."""
+        return self.window - _moving(self.ramp, self.steps)
+
+    def clock(self, step: int) -> float:
+        """Where the border of what is clean stands before a step (0 to total)."""
+        return step * self.ramp / self.steps - self.ramp
+
+    def clean(self, step: int) -> int:
+        """Frames that are clean before a step, from the first on."""
+        return max(min(step * self.ramp // self.steps - self.ramp + 1, self.frames), 0)
+
+    def begin(self, step: int) -> int:
+        """The frame at which the window begins."""
+        return max(min(self.clean(step) - self.behind, self.frames - self.window), 0)
+
+
+def _moving(ramp: int, steps: int) -> int:
+    """The most frames that one step moves: those of the ramp, and those that it reaches on its way."""
+    return max(ramp - (-(i + 1) * ramp // steps) - 1 - i * ramp // steps for i in range(steps))
+
+
+def rolls(spec: ModelSpec) -> bool:
+    """Whether a model was trained on frames with levels of their own, as key frames are (train/loss.py): then a window may roll."""
+    return "keys" in spec.trained_modes and (spec.trained_frames - 1) // spec.frame_stride + 1 >= LEAST_WINDOW
+
+
+def roll_of(frames: int, steps: int, spec: ModelSpec) -> Roll:
+    """The window over a clip of pixel frames: as long as the clips of training, with about two thirds of it between noise and clean."""
+    seen, count = ((n - 1) // spec.frame_stride + 1 for n in (spec.trained_frames, frames))
+    ramp = next(r for r in range(2 * seen // 3, 0, -1) if r == 1 or _moving(r, steps) < seen)
+    return Roll(count, min(seen, count), ramp, steps)
 
 
 @dataclass(frozen=True)
@@ -19,7 +77,7 @@ class Plan:
     """A shot with every default filled in: what will be computed. Sizes in pixels.
 
     The network computes the canvas; the middle of it (inner) is the picture, and is enlarged to the size asked for where that is
-    more than the model can do by itself.
+    more than the model can do in one go: by plain interpolation, or by the model itself in stages.
     """
 
     shot: Shot
@@ -35,11 +93,19 @@ class Plan:
     reading: language.Reading
     guidance_low: float | None = None  # of the second of two networks; None: as the first
     warnings: tuple[str, ...] = field(default=())
+    stages: tuple[Stage, ...] = ()  # of enlarging by the model itself
+    roll: Roll | None = None  # where the clip is longer than the model has seen, or has a storyboard
+    scenes: tuple[tuple[int, tuple[str, ...]], ...] = ()  # of the storyboard: the latent frame where one begins, and its tokens
 
     @property
     def enlarged(self) -> bool:
         """Whether the network computes fewer pixels than are asked for."""
         return (self.inner_width, self.inner_height) != (self.width, self.height)
+
+    @property
+    def small(self) -> Plan:
+        """The same before its stages of enlarging."""
+        return replace(self, width=self.inner_width, height=self.inner_height, stages=()) if self.stages else self
 
 
 def frames_of(seconds: float, fps: float, stride: int = 4) -> int:
@@ -56,6 +122,7 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
             f"{width}x{height} has an odd side, which H.264 video cannot hold; {width + width % 2}x{height + height % 2} would work"
         )
     seconds = spec.seconds if shot.seconds is None else shot.seconds
+    _check_length(seconds, shot, spec)
     frames = frames_of(seconds, spec.fps, spec.frame_stride)
     inner = _inner(width, height, spec)
     canvas = [math.ceil(side / spec.grid) * spec.grid for side in inner]
@@ -68,15 +135,48 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
     low = spec.guidance_low if shot.guidance is None else None
     tokens, negative, reading = _words(shot, spec)
     plan = Plan(filled, frames, width, height, *inner, canvas[0], canvas[1], tokens, negative, reading, low)
-    return replace(plan, warnings=_warnings(plan, spec))
+    if rolls(spec) and (frames > spec.trained_frames or shot.storyboard):
+        plan = _rolled(plan, spec)
+    how = stages.measured(spec) if plan.enlarged else None
+    if plan.enlarged and stages.way_of(shot.enlarge, spec, seconds, how) == stages.REFINE:
+        latent_frames = (frames - 1) // spec.frame_stride + 1
+        plan = replace(plan, stages=stages.stages(inner, (width, height), latent_frames, spec, how or stages.UNMEASURED))
+    return replace(plan, warnings=_warnings(plan, spec, how))
+
+
+def _check_length(seconds: float, shot: Shot, spec: ModelSpec) -> None:
+    """ShotError where a model cannot make a clip so long, or a storyboard goes on after its end."""
+    most = MAX_WHOLE_SECONDS + 2 * OVERLAP_FRAMES / spec.fps  # with what it leans on at both sides
+    if not rolls(spec) and seconds > most:
+        raise ShotError(f"{spec.name} makes a clip in one go; ask for at most {MAX_WHOLE_SECONDS:g} seconds")
+    if not rolls(spec) and shot.storyboard:
+        raise ShotError(f"{spec.name} has one text for all of a clip; leave the storyboard out, or use spark")
+    if shot.storyboard and shot.storyboard[-1][0] >= seconds:
+        raise ShotError(f"the text at {shot.storyboard[-1][0]:g} s comes after the end of a clip of {seconds:g} s")
+
+
+def _rolled(plan: Plan, spec: ModelSpec) -> Plan:
+    """With its window and its scenes. The term of guidance is not kept over steps: what the window shows moves on between them."""
+    assert plan.shot.steps is not None
+    scenes, readings = [], [plan.reading]
+    for second, text in plan.shot.storyboard:
+        tokens, _, reading = _words(replace(plan.shot, prompt=text), spec)
+        scenes.append((-(-round(second * spec.fps) // spec.frame_stride), tokens))  # the first latent frame that lies after it
+        readings.append(reading)
+    words = ([r.understood for r in readings], [r.not_understood for r in readings])
+    heard, missed = (tuple(dict.fromkeys(itertools.chain(*found))) for found in words)
+    reading = replace(plan.reading, understood=heard, not_understood=missed)
+    roll = roll_of(plan.frames, plan.shot.steps, spec)
+    return replace(plan, roll=roll, scenes=tuple(scenes), reading=reading, shot=replace(plan.shot, cache=1))
 
 
 def _words(shot: Shot, spec: ModelSpec) -> tuple[tuple[str, ...], tuple[str, ...], language.Reading]:
     """What the text encoder is given for the prompt and against it, and what the lexicon made of the prompt."""
     if spec.reads_sentences:
         return (sentence(shot),), (shot.negative,), language.Reading((), {}, (), ())
-    reading = language.read(shot.prompt)
-    extra = language.controls(**vars(shot.camera), light=shot.light, mood=shot.mood)
+    reading, camera = language.read(shot.prompt), shot.camera
+    said = {"move": camera.move, "lens_mm": camera.lens_mm, "shot": camera.shot, "angle": camera.angle}
+    extra = language.controls(**said, light=shot.light, mood=shot.mood)  # type: ignore[arg-type]
     negative = language.read(shot.negative).tokens if shot.negative else ()
     return language.merge(reading, extra), negative, reading
 
@@ -104,20 +204,21 @@ def default_size(spec: ModelSpec, aspect: float | None = None) -> tuple[int, int
     return min(spec.trained_sizes, key=lambda s: abs(math.log(s[0] / s[1]) - math.log(aspect)))
 
 
-def _warnings(plan: Plan, spec: ModelSpec) -> tuple[str, ...]:
+def _warnings(plan: Plan, spec: ModelSpec, how: Refining | None) -> tuple[str, ...]:
     said = [spec.weakness] if spec.weakness else []
     areas = [w * h for w, h in spec.trained_sizes]
     if plan.enlarged:
         said.append(
             f"{spec.name} makes pictures of at most {spec.most_pixels} pixels: it was computed at {plan.inner_width}x{plan.inner_height} "
-            f"and enlarged to {plan.width}x{plan.height} by plain interpolation"
+            f"and enlarged to {plan.width}x{plan.height} {_enlarged(plan)}"
         )
+        said.append(how.told if how else "which way to enlarge shows more of a scene was not measured on these weights")
     elif areas and not 0.7 * min(areas) <= plan.width * plan.height <= 1.4 * max(areas):
         sizes = ", ".join(f"{w}x{h}" for w, h in spec.trained_sizes)
         said.append(f"{spec.name} is made for {sizes}; {plan.width}x{plan.height} is beyond that and may look worse")
     if plan.frames > spec.trained_frames:
-        most = spec.trained_frames / spec.fps
-        said.append(f"{spec.name} was trained on clips of {most:.1f} s; {plan.frames / spec.fps:.1f} s in one go will drift")
+        made = "are made by a window that rolls over them, and may drift" if plan.roll else "in one go will drift"
+        said.append(f"{spec.name} was trained on clips of {spec.trained_frames / spec.fps:.1f} s; {plan.frames / spec.fps:.1f} s {made}")
     for mode in modes_of(plan.shot):
         if mode not in spec.trained_modes:
             said.append(f"{spec.name} was not trained on the mode {mode!r}")
@@ -126,13 +227,20 @@ def _warnings(plan: Plan, spec: ModelSpec) -> tuple[str, ...]:
     return tuple(said)
 
 
+def _enlarged(plan: Plan) -> str:
+    if not plan.stages:
+        return "by plain interpolation"
+    count = len(plan.stages)
+    return f"by the model itself, in {f'{count} stages' if count > 1 else 'one stage'} of {plan.stages[0].steps} steps"
+
+
 def modes_of(shot: Shot) -> tuple[str, ...]:
     """The ways of placing anchors, in the words of `ModelSpec.trained_modes`."""
     inside = [a for a in shot.anchors if a.at != OUTSIDE]
-    reference = () if len(inside) == len(shot.anchors) else ("reference",)
+    reference = (() if len(inside) == len(shot.anchors) else ("reference",)) + (("path",) if shot.camera.path else ())
     at = {a.at for a in inside}
     if not at:
-        return reference or ("text",)
+        return reference if "reference" in reference else ("text", *reference)
     if any(a.strength < 1 for a in inside):
         return ("soft", *reference)
     if at - {"start", "end"}:

@@ -56,6 +56,12 @@ class Runtime(Protocol):
 Network = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 
 
+def unsteered(x_BCFHW: torch.Tensor, dit: VideoDiT) -> torch.Tensor:
+    """The input of a network; channels of steering that it has and that are not given are zero, which steers nothing."""
+    absent = dit.config.in_channels - x_BCFHW.shape[1]
+    return x_BCFHW if not absent else torch.nn.functional.pad(x_BCFHW, (0, 0) * 3 + (0, absent))
+
+
 class TorchRuntime:
     """The modules as they are: float32 on a CPU, bfloat16 arithmetic on an accelerator."""
 
@@ -67,6 +73,7 @@ class TorchRuntime:
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32."""
+        x_BCFHW = unsteered(x_BCFHW, self._model.dit)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type != "cpu"):
             return self.network(x_BCFHW, level_BF, text_BLD).float()
 
@@ -120,7 +127,7 @@ class OpenVinoRuntime(TorchRuntime):
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32."""
-        return self._run(self._model.dit, (x_BCFHW, level_BF, text_BLD), "dit")[0]
+        return self._run(self._model.dit, (unsteered(x_BCFHW, self._model.dit), level_BF, text_BLD), "dit")[0]
 
     def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
         """Convert, or read from the cache, the denoiser for each batch size and the decoder."""
@@ -139,7 +146,8 @@ class OpenVinoRuntime(TorchRuntime):
         """Each network of a take, with inputs of the right shapes."""
         one, channels, frames, height, width = shape_BCFHW
         for batch in batches:
-            x, level = torch.zeros(batch * one, channels, frames, height, width), torch.zeros(batch * one, frames)
+            level = torch.zeros(batch * one, frames)
+            x = torch.zeros(batch * one, self._model.dit.config.in_channels, frames, height, width)
             yield self._model.dit, (x, level, torch.zeros(batch * one, *text_LD)), "dit"
         step = _DecoderStep(self._model.codec.decoder)
         yield step, (torch.zeros(1, channels, self.chunk, height, width), *step.blank(height, width)), "decoder"

@@ -31,6 +31,8 @@ class Guided:
 
     def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
         """Velocity (B, C, F, H, W) at a step."""
+        if self.cond.steering_BCFHW is not None:
+            x_BCFHW = torch.cat([x_BCFHW, self.cond.steering_BCFHW.to(x_BCFHW)], 1)
         cond, guidance = self.cond, self.guidance if isinstance(self.guidance, float | int) else self.guidance(float(level_BF.max()))
         if guidance == 1.0:
             return self.denoiser(x_BCFHW, level_BF, cond.text_BLD)

@@ -1,4 +1,4 @@
-"""What a nowcast is held against: smart persistence, alone and with the residuals of analogs, climatology, and independent sites.
+"""What a nowcast is held against: smart persistence, alone, moved along, and with the residuals of analogs; climatology; independent sites.
 
 All work on the clear-sky index and return members (M, L, H, W) for the L frames after the frame `now`. Legend: see history.py.
 """
@@ -14,6 +14,8 @@ from kinowatt.grid.history import MOST, History, days
 
 PAST = 4  # frames that a nowcast sees, the present one among them
 NEAR_DAYS = 20  # of the year, for climatology
+REACH = 6  # cells that clouds may move from one frame to the next: some 25 km in half an hour
+OVERLAP = 0.4  # of the cells that a motion must keep in sight
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,45 @@ def features(history: History, now: int) -> np.ndarray:
 def smart_persistence(history: History, now: int, leads: int) -> np.ndarray:
     """The present index goes on (1, L, H, W)."""
     return np.repeat(history.index[None, now : now + 1], leads, 1)
+
+
+def motion(history: History, now: int) -> tuple[int, int]:
+    """Cells to the north and the east per frame by which the last two frames follow best from the two before them.
+
+    Of equal ones the smallest: under a clear sky nothing moves. The mean squared difference of block matching, over the whole lattice.
+    """
+    lit = history.day[now - 2 : now + 1] & history.field.mask_HW
+    index, (height, width) = history.index[now - 2 : now + 1], history.field.mask_HW.shape
+    steps = [(y, x) for y in range(-REACH, REACH + 1) for x in range(-REACH, REACH + 1) if abs(y) < height and abs(x) < width]
+    best, least = (0, 0), np.inf
+    for y, x in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):
+        to, come = _windows(height, y), _windows(width, x)
+        both = lit[1:, to[0], come[0]] & lit[:-1, to[1], come[1]]
+        if both.sum() < OVERLAP * 2 * history.field.mask_HW.sum():
+            continue
+        error = float(np.square(index[1:, to[0], come[0]] - index[:-1, to[1], come[1]])[both].mean())
+        if error < least - 1e-9:
+            best, least = (y, x), error
+    return best
+
+
+def _windows(count: int, moved: int) -> tuple[slice, slice]:
+    """Where cells of a row are after a move, and where they were before it."""
+    return slice(max(moved, 0), count + min(moved, 0)), slice(max(-moved, 0), count - max(moved, 0))
+
+
+def advected(history: History, now: int, leads: int) -> np.ndarray:
+    """The present index moves on as it did in the last hour (1, L, H, W); what would come from outside the lattice is as it is."""
+    north, east = motion(history, now)
+    mask, present = history.field.mask_HW, history.index[now]
+    out = smart_persistence(history, now, leads).copy()
+    for lead in range(leads):
+        y, x = north * (lead + 1), east * (lead + 1)
+        if abs(y) >= mask.shape[0] or abs(x) >= mask.shape[1]:
+            break
+        to, come = _windows(mask.shape[0], y), _windows(mask.shape[1], x)
+        out[0, lead, to[0], come[0]] = np.where(mask[to[1], come[1]], present[to[1], come[1]], out[0, lead, to[0], come[0]])
+    return out
 
 
 def analogs(lib: Library, history: History, now: int, members: int) -> np.ndarray:

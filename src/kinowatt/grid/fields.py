@@ -6,10 +6,12 @@ of what a frame is the mean of. Legend: M members, T frames, C channels, H rows,
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +61,8 @@ class Field:
 
     def as_ensemble(self) -> Ensemble:
         """The same as an ensemble of one member."""
-        clip = self.clip
-        return Ensemble(clip.frames_TCHW[None], clip.channels, self.times, self.hours_per_frame, self.lat_HW, self.lon_HW, self.mask_HW)
+        values, said = self.clip.frames_TCHW[None], (self.notes, self.panels)
+        return Ensemble(values, self.clip.channels, self.times, self.hours_per_frame, self.lat_HW, self.lon_HW, self.mask_HW, *said)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,7 @@ class Ensemble:
     lon_HW: np.ndarray
     mask_HW: np.ndarray
     notes: tuple[str, ...] = ()
+    panels: Panels | None = None
 
     def __post_init__(self) -> None:
         assert self.values_MTCHW.shape[2:3] == (len(self.channels),), self.values_MTCHW.shape
@@ -92,7 +95,7 @@ class Ensemble:
     def member(self, number: int) -> Field:
         """One member as a field."""
         clip = Clip(self.values_MTCHW[number], hours_per_frame=self.hours_per_frame, channels=self.channels)
-        return Field(clip, self.times, self.lat_HW, self.lon_HW, self.mask_HW, self.notes)
+        return Field(clip, self.times, self.lat_HW, self.lon_HW, self.mask_HW, self.notes, self.panels)
 
     def at(self, lat: float, lon: float, channel: str, name: str = "the plant") -> np.ndarray:
         """The channel (M, T) at a place, interpolated between the cells around it that hold weather.
@@ -132,6 +135,8 @@ class Ensemble:
         data = {c.name: (("member", "time", "y", "x"), held[:, :, i], {"units": c.unit}) for i, c in enumerate(self.channels)}
         times = self.times.astype("datetime64[ns]")
         said = {"hours_per_frame": self.hours_per_frame, "format": FORMAT, "time_zone": "UTC", "notes": " ".join(self.notes)}
+        if self.panels is not None:
+            said["panels"] = json.dumps(asdict(self.panels))
         return xarray.Dataset(data, coords={"time": times, "member": np.arange(self.members), **cells}, attrs=said)
 
     def to_zarr(self, path: Path) -> None:
@@ -158,6 +163,17 @@ class Ensemble:
         from kinowatt.grid import weather_files
 
         return weather_files.read_ensemble(path)
+
+
+def moment_of(text: str) -> np.datetime64:
+    """A time in UTC, such as 2012-06-24T15:00; one with another offset is turned. GridError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise GridError(f"{text[:40]!r} is no time; write it in UTC, for example 2012-06-24T15:00") from None
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(moment, "ns")
 
 
 def index_of(name: str, channels: Sequence[Channel]) -> int:

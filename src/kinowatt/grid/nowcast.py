@@ -120,6 +120,7 @@ def nowcast(
         field.lon_HW,
         field.mask_HW,
         (*field.notes, note),
+        field.panels,
     )
 
 

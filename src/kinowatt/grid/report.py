@@ -16,7 +16,7 @@ from kinowatt.errors import OutputError
 from kinowatt.grid import dispatch, figures, verdict
 from kinowatt.grid.footage import footage, worst_scenario
 from kinowatt.grid.pypsa_file import write_pypsa
-from kinowatt.grid.scenarios import WEATHERS, sources, weather_of
+from kinowatt.grid.scenarios import WEATHERS, weather_of
 from kinowatt.grid.study import Step, Study
 from kinowatt.media.video import write_video
 
@@ -41,8 +41,7 @@ def write_report(folder: Path, study: Study, bill: EnergyBill, step: Step) -> di
     _text(folder / "intensity.csv", dispatch.as_csv(first, values_H, study.network.name))
     step("report", 1, 4)
     scenario = worst_scenario(study)
-    made = sources(s.weather, study.network, s.scenarios, s.horizon_h, s.seed, s.place)
-    clip = footage(study, weather_of(study.scenarios, scenario, made), scenario)
+    clip = footage(study, weather_of(study.scenarios, scenario), scenario)
     write_video(folder / "weather.mp4", clip, {"title": f"kinowatt grid study of {study.network.name}", "comment": study.network.licence})
     step("report", 2, 4)
     found["pypsa_scenarios"] = write_pypsa(folder / "pypsa.nc", study)

@@ -1,18 +1,19 @@
 """Scenarios of a study: what the weather makes of a megawatt at every node, and the same for two simpler weathers beside it.
 
 A scenario is a stretch of weather as long as the study's horizon: a member of an ensemble, or a day out of a long history. Three weathers:
-`field` as it is; `pixel`, where the middle of the network has it and all plants share it; `independent`, where each node has the weather of
-another scenario of the same season, so that every node keeps its own statistics and nothing connects them. Legend: S scenarios, T steps,
-N nodes, M members, G members of one source's file.
+`field` as it is; `pixel`, where in each scenario all plants share the weather of one plant's place, drawn by its megawatts, so that they
+have the plants' statistics (with one place for all scenarios its yield, not space, decides; docs/grid-study.md has the figures);
+`independent`, where each node has the weather of another scenario of the same season, so that every node keeps its own statistics and
+nothing connects them. Legend: S scenarios, T steps, N nodes, M members, P nodes with plants or loads.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -20,22 +21,27 @@ import numpy as np
 from kinowatt.clip import Channel
 from kinowatt.errors import GridError
 from kinowatt.grid import power
-from kinowatt.grid.fields import KM_PER_DEGREE, Ensemble, Field
+from kinowatt.grid.fields import KM_PER_DEGREE, Ensemble, Field, moment_of
 from kinowatt.grid.network import Network
+from kinowatt.worlds.sun import Panels
 
 FIELD, PIXEL, INDEPENDENT = "field", "pixel", "independent"
 WEATHERS = (FIELD, PIXEL, INDEPENDENT)
 SAYS = {
     FIELD: "the weather field: every plant has the weather of its own place",
-    PIXEL: "one pixel: all plants have the weather of the network's middle",
+    PIXEL: "one pixel: in each scenario all plants share the weather of one plant's place, drawn by megawatts",
     INDEPENDENT: "independent sites: every plant has its own place's weather of another scenario of the season",
 }
-MONTHS = tuple(np.datetime64(f"2016-{m:02d}-15T00:00", "ns") for m in range(1, 13))
+WORLD, MODEL = "world", "model"  # weather that is made, not read
+FIRST, DAYS = np.datetime64("2016-01-01", "ns"), 366  # of the world: the year of SimBench's profiles
 WORLD_HOURS = 0.25  # SimBench's profiles have the same step
 WORLD_CELLS = 32  # of the longer side of the network
 WIND_MEAN_m_s, WIND_SHAPE = 7.0, 2.0  # of the world's wind at 100 m: a Weibull distribution, an assumption
 FAINT_W_m2 = 5.0  # of a clear sky: below, an index says nothing
 SUN_CHANNELS = ("capacity_factor", "clear_sky_index", "ghi")  # the first that is there is taken
+
+
+Source = Callable[[], Ensemble]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +59,7 @@ class Scenarios:
     source: str
     notes: tuple[str, ...]
     origin_S: np.ndarray  # which source, and which of its stretches (S, 2)
+    sources: Sequence[Source]  # what makes the ensembles that the scenarios were cut from
 
     @property
     def count(self) -> int:
@@ -65,76 +72,99 @@ class Scenarios:
         return int(self.times_ST.shape[1])
 
 
-def scenarios_of(
-    said: str, network: Network, count: int, horizon_h: float, seed: int, wanted: Sequence[str], place: bool = False
-) -> Scenarios:
-    """`count` scenarios of `world`, or as many as a file (Zarr, NetCDF, HDF5) holds; `wanted` kinds grow and need weather that drives them.
+def scenarios_of(asked: Asked, network: Network, count: int, horizon_h: float, seed: int, wanted: Sequence[str]) -> Scenarios:
+    """`count` scenarios, or as many as a file holds; `wanted` kinds grow and need weather that drives them.
 
-    `place` lays a file's weather over the network, wherever it is from: moved, stretched to cover it, and shifted to its solar time.
     GridError if the weather is too short, does not cover a plant, or drives none of what is wanted.
     """
-    nodes = _nodes(network)
-    parts, notes, origin, hours = [], dict[str, None](), [], 0.0
-    for number, ensemble in enumerate(_all(sources(said, network, count, horizon_h, seed, place))):
-        notes |= dict.fromkeys(ensemble.notes)
-        kinds, hours = _driven(ensemble, wanted), ensemble.hours_per_frame
-        steps = round(horizon_h / hours)
-        if not 1 <= steps <= len(ensemble.times):
-            held = len(ensemble.times) * hours
-            raise GridError(
-                f"the weather lasts {held:g} h, less than the horizon of {horizon_h:g} h; shorten --horizon, or give more weather"
-            )
-        parts.append(_cut(ensemble, network, nodes, steps))
-        origin += [(number, row) for row in range(len(parts[-1][1]))]
-    raw, times_ST = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}, np.concatenate([p[1] for p in parts])
+    nodes, made = _nodes(network), asked.sources(network, count, horizon_h, seed)
+    with ThreadPoolExecutor(2) as pool:  # numpy lets other threads work while it draws and transforms
+        parts = list(pool.map(lambda one: _part(one(), network, nodes, horizon_h, wanted), made))
+    origin = np.array([(number, row) for number, part in enumerate(parts) for row in range(len(part.times_ST))])
+    times_ST = np.concatenate([part.times_ST for part in parts])
     keep = np.sort(np.random.default_rng([seed, 1]).permutation(len(times_ST))[:count])
-    raw, times_ST = {k: v[keep] for k, v in raw.items()}, times_ST[keep]
-    season_S = times_ST[:, 0].astype("datetime64[M]").astype(int) % 12
-    middle = _middle(network, nodes)
-    spread = {w: _weather_of(w, raw, season_S, middle, np.random.default_rng([seed, 2])) for w in WEATHERS}
+    raw = {k: np.concatenate([part.raw[k] for part in parts])[keep] for k in parts[0].raw}
+    times_ST, kinds, panels = times_ST[keep], parts[0].kinds, parts[0].panels
+    begin_S = times_ST[:, 0]
+    hour_S = (begin_S - begin_S.astype("datetime64[D]")).astype("timedelta64[h]").astype(int)
+    season_S = begin_S.astype("datetime64[M]").astype(int) % 12 * 24 + hour_S
+    own = _powers(raw, times_ST, network, nodes, kinds, panels)
+    drawn = {
+        FIELD: own,
+        PIXEL: _pixels(own, _weights(network, nodes, wanted), np.random.default_rng([seed, 8])),
+        INDEPENDENT: _apart(own, season_S, np.random.default_rng([seed, 2])),
+    }
     pu = {}
-    for weather, values in spread.items():
-        for kind, made in _powers(values, times_ST, network, nodes, kinds, middle if weather == PIXEL else None).items():
-            whole = np.zeros((*times_ST.shape, network.circuit.nodes), np.float32)
-            whole[:, :, nodes] = made
-            pu[weather, kind] = whole
-    says = "the world of clouds (scenario generator)" if said == "world" else Path(said).name
-    return Scenarios(times_ST, hours, pu, kinds, season_S, says, tuple(notes), np.array(origin)[keep])
+    for weather, powers in drawn.items():
+        for kind, values in powers.items():
+            pu[weather, kind] = np.zeros((*times_ST.shape, network.circuit.nodes), np.float32)
+            pu[weather, kind][:, :, nodes] = values
+    notes = dict.fromkeys(note for part in parts for note in part.notes)
+    says = _says(kinds, raw, panels)
+    return Scenarios(times_ST, parts[0].hours, pu, kinds, season_S, asked.says, (*says, *notes), origin[keep], made)
 
 
-Source = Callable[[], Ensemble]
+@dataclass(frozen=True)
+class Asked:
+    """Weather as a study asks for it: `world`, `model` with the history and the time (UTC) from which skies goes on, or a file.
+
+    `place` lays it over the network, wherever it is from: moved, stretched to cover it, and shifted to its solar time.
+    """
+
+    weather: str
+    history: str = ""
+    at: str = ""
+    place: bool = False
+
+    def __post_init__(self) -> None:
+        if self.weather == MODEL and not (self.history and self.at):
+            raise GridError("--weather model goes on from a sky: give --history with its file and --at with the time, in UTC")
+        if self.weather != MODEL and (self.history or self.at):
+            raise GridError(f"--history and --at belong to --weather model, and this is {self.weather[:80]}; leave them out")
+        if self.at:
+            moment_of(self.at)  # what is no time is refused before anything is read
+
+    @property
+    def says(self) -> str:
+        """Where it is from."""
+        if self.weather == MODEL:
+            return f"the model skies, from {Path(self.history).name} at {self.at} (scenario generator)"
+        return "the world of clouds (scenario generator)" if self.weather == WORLD else Path(self.weather).name
+
+    def sources(self, network: Network, count: int, horizon_h: float, seed: int) -> list[Source]:
+        """What makes the ensembles that a study draws from: one of a file or of the model, or one per day of the world."""
+        if self.weather == WORLD:
+            return _days(network, count, horizon_h, seed)
+        from kinowatt.grid.weather_files import read, read_ensemble
+
+        def made() -> Ensemble:
+            if self.weather != MODEL:
+                return read_ensemble(Path(self.weather))
+            from kinowatt.grid.nowcast import nowcast
+
+            return nowcast(read(Path(self.history)), moment_of(self.at), horizon_h, count, seed=seed)
+
+        # What the model made is kept for the report; a file is read again, as it may be large.
+        source = lru_cache(maxsize=1)(made) if self.weather == MODEL else made
+        return [lambda: _laid_over(source(), network) if self.place else source()]
 
 
-def sources(said: str, network: Network, count: int, horizon_h: float, seed: int, place: bool) -> list[Source]:
-    """What makes the ensembles that a study draws from: one of a file, or one per month of the world."""
-    if said == "model":
-        raise GridError("a model needs a sky to begin with; make an ensemble with kinowatt grid nowcast, and give its .zarr to --weather")
-    if said != "world":
-        from kinowatt.grid.weather_files import read_ensemble
-
-        def read() -> Ensemble:
-            ensemble = read_ensemble(Path(said))
-            return _laid_over(ensemble, network) if place else ensemble
-
-        return [read]
-    months = [MONTHS[i] for i in np.unique(np.linspace(0, len(MONTHS) - 1, min(count, len(MONTHS))).round().astype(int))]
-    shares = [len(part) for part in np.array_split(np.arange(count), len(months))]
+def _days(network: Network, count: int, horizon_h: float, seed: int) -> list[Source]:
+    """One source of the world for each day that is drawn, evenly through the year."""
+    lot = np.random.default_rng([seed, 7]).random(count)
+    day, members = np.unique(((np.arange(count) + lot) * (DAYS / count)).astype(int), return_counts=True)
+    start = FIRST + day * np.timedelta64(1, "D")
 
     def make(number: int) -> Ensemble:
-        return from_world(network, shares[number], horizon_h, months[number], np.random.default_rng([seed, 3, number]))
+        return from_world(network, int(members[number]), horizon_h, start[number], np.random.default_rng([seed, 3, number]))
 
-    return [partial(make, number) for number in range(len(months))]
-
-
-def _all(made: Sequence[Source]) -> Iterator[Ensemble]:
-    with ThreadPoolExecutor(2) as pool:  # numpy lets other threads work while it draws and transforms
-        yield from pool.map(lambda one: one(), made)
+    return [partial(make, number) for number in range(len(day))]
 
 
-def weather_of(scenarios: Scenarios, scenario: int, made: Sequence[Source]) -> Field:
+def weather_of(scenarios: Scenarios, scenario: int) -> Field:
     """The weather of one scenario, read or made again."""
     number, row = scenarios.origin_S[scenario].tolist()
-    ensemble: Ensemble = made[number]()
+    ensemble: Ensemble = scenarios.sources[number]()
     stretches = len(ensemble.times) // scenarios.steps
     member, start = row // stretches, (row % stretches) * scenarios.steps
     return ensemble.member(member).cut(start, start + scenarios.steps)
@@ -167,7 +197,7 @@ def from_world(network: Network, members: int, horizon_h: float, start: np.datet
         "Weather is made by the world of clouds, calibrated to a year of Rhode Island (NREL reV), not to this network's place.",
         f"Its wind is a Weibull distribution of mean {WIND_MEAN_m_s:g} m/s and shape {WIND_SHAPE:g} at 100 m, independent of the clouds: "
         "assumed, not measured.",
-        "Its days are the 15th of each month, with the network's loads of those days.",
+        "Its days are drawn evenly through the year, with the network's loads of those days.",
     )
     return Ensemble(values, channels, start + shift + offsets, WORLD_HOURS, lat_HW, lon_HW, np.ones((height, width), bool), notes)
 
@@ -201,10 +231,12 @@ def _nodes(network: Network) -> np.ndarray:
     return np.flatnonzero(used)
 
 
-def _middle(network: Network, nodes: np.ndarray) -> int:
-    """Which of the nodes stands nearest to the network's middle."""
-    lat, lon = network.lat_N[nodes], network.lon_N[nodes]
-    return int(np.argmin(np.hypot(lat - lat.mean(), (lon - lon.mean()) * np.cos(np.radians(lat.mean())))))
+def _weights(network: Network, nodes: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
+    """Shares of the plants that grow (P), by megawatts; where none stands, of their mean load."""
+    mw_P = np.asarray(sum((network.plants[k].installed_N_MW[nodes] for k in wanted or network.plants), np.zeros(len(nodes))), float)
+    if not mw_P.any():
+        mw_P = network.load_YN_MW.mean(0)[nodes].astype(float)
+    return mw_P / mw_P.sum() if mw_P.any() else np.full(len(nodes), 1 / len(nodes))
 
 
 def _driven(ensemble: Ensemble, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -233,64 +265,96 @@ def wind_channel(names: set[str]) -> tuple[tuple[str, ...], float] | None:
     return found[height], height
 
 
-def _cut(ensemble: Ensemble, network: Network, nodes: np.ndarray, steps: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Channels at nodes (S, T, nodes), all members cut into stretches of the horizon, and their times (S, T)."""
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Of one source: channels at nodes (S, T, P), all members cut into stretches of the horizon, their times (S, T), and what is said."""
+
+    raw: dict[str, np.ndarray]
+    times_ST: np.ndarray
+    kinds: tuple[str, ...]
+    hours: float
+    panels: Panels | None
+    notes: tuple[str, ...]
+
+
+def _part(ensemble: Ensemble, network: Network, nodes: np.ndarray, horizon_h: float, wanted: Sequence[str]) -> _Part:
+    kinds, hours = _driven(ensemble, wanted), ensemble.hours_per_frame
+    steps = round(horizon_h / hours)
+    if not 1 <= steps <= len(ensemble.times):
+        raise GridError(
+            f"the weather lasts {len(ensemble.times) * hours:g} h, less than the horizon of {horizon_h:g} h; "
+            "shorten --horizon, or give more weather"
+        )
     names = {c.name for c in ensemble.channels}
     sun, wind = next((c for c in SUN_CHANNELS if c in names), None), wind_channel(names)
     take = [c for c in (sun, "temperature" if "temperature" in names else None, *(wind[0] if wind else ())) if c]
     stretches = len(ensemble.times) // steps
-    out: dict[str, np.ndarray] = {}
+    buses = [network.net.bus.at[network.circuit.bus_of_node[node], "name"] for node in nodes]
+    places = list(zip(network.lat_N[nodes].tolist(), network.lon_N[nodes].tolist(), buses, strict=True))
+    raw = {}
     for name in take:
-        columns = []
-        for node in nodes:
-            bus = network.net.bus.at[network.circuit.bus_of_node[node], "name"]
-            column_MT = ensemble.at(float(network.lat_N[node]), float(network.lon_N[node]), name, f"bus {bus}")
-            columns.append(column_MT[:, : stretches * steps].reshape(-1, steps))
-        out[name] = np.stack(columns, -1)
+        columns_MTP = np.stack([ensemble.at(lat, lon, name, f"bus {bus}") for lat, lon, bus in places], -1)
+        raw[name] = columns_MTP[:, : stretches * steps].reshape(-1, steps, len(nodes))
     times_ST = np.tile(ensemble.times[: stretches * steps].reshape(stretches, steps), (ensemble.members, 1))
     if wind:
-        parts = [out.pop(c) for c in wind[0]]
-        out[f"wind@{wind[1]:g}"] = parts[0] if len(parts) == 1 else np.hypot(*parts)
-    return out, times_ST
+        parts = [raw.pop(c) for c in wind[0]]
+        raw[f"wind@{wind[1]:g}"] = parts[0] if len(parts) == 1 else np.hypot(*parts)
+    return _Part(raw, times_ST, kinds, hours, ensemble.panels, ensemble.notes)
 
 
-def _weather_of(
-    weather: str, raw: dict[str, np.ndarray], season_S: np.ndarray, middle: int, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    if weather == FIELD:
-        return raw
-    if weather == PIXEL:
-        return {k: np.broadcast_to(v[:, :, middle : middle + 1], v.shape) for k, v in raw.items()}
-    count = next(iter(raw.values())).shape[2]
-    orders = np.empty((len(season_S), count), int)
-    for node in range(count):
+def _pixels(own: dict[str, np.ndarray], share_P: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Every node has the power of one node; how often each is the one follows its share exactly, in an order by lot."""
+    count = len(next(iter(own.values())))
+    chosen_S = np.searchsorted(np.cumsum(share_P) / share_P.sum(), (rng.permutation(count) + 0.5) / count)
+    return {k: np.broadcast_to(v[np.arange(count), :, chosen_S][:, :, None], v.shape) for k, v in own.items()}
+
+
+def _apart(own: dict[str, np.ndarray], season_S: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Every node has the powers of the same season in an order of its own."""
+    orders_SP = np.empty((len(season_S), next(iter(own.values())).shape[2]), int)
+    for node in range(orders_SP.shape[1]):
         for season in np.unique(season_S):
             here = np.flatnonzero(season_S == season)
-            orders[here, node] = here[rng.permutation(len(here))]
-    return {k: np.take_along_axis(v, orders[:, None, :], 0) for k, v in raw.items()}
+            orders_SP[here, node] = here[rng.permutation(len(here))]
+    return {k: np.take_along_axis(v, orders_SP[:, None, :], 0) for k, v in own.items()}
+
+
+def _says(kinds: Sequence[str], raw: dict[str, np.ndarray], panels: Panels | None) -> list[str]:
+    """How the powers are made."""
+    says = {k: power.SAYS[k] for k in kinds}
+    if "pv" in kinds and "capacity_factor" in raw:
+        says["pv"] = "PV by the weather's capacity factors, cos φ = 1; "
+        says["pv"] += "they are taken as shares of installed megawatts as they stand." if panels is None else (
+            f"they are per megawatt of modules, the network's megawatts are those of inverters: times {panels.dc_ac:g} DC/AC, at most 1."
+        )  # fmt: skip
+    return list(says.values())
 
 
 def _powers(
-    values: dict[str, np.ndarray], times_ST: np.ndarray, network: Network, nodes: np.ndarray, kinds: Sequence[str], middle: int | None
+    values: dict[str, np.ndarray],
+    times_ST: np.ndarray,
+    network: Network,
+    nodes: np.ndarray,
+    kinds: Sequence[str],
+    panels: Panels | None,
 ) -> dict[str, np.ndarray]:
-    """pu of kinds (S, T, nodes). With `middle`, the sun of that node too is shared."""
+    """pu of kinds (S, T, P)."""
     out = {}
     if "pv" in kinds and "capacity_factor" in values:
-        # Factors of modules' power never reach 1; the network's megawatts are those of inverters, which do.
-        out["pv"] = np.clip(values["capacity_factor"] / max(float(values["capacity_factor"].max()), 1e-6), 0.0, 1.0)
+        out["pv"] = np.clip(values["capacity_factor"] * (panels.dc_ac if panels else 1.0), 0.0, 1.0)
     elif "pv" in kinds:
         distinct, at = np.unique(times_ST, return_inverse=True)
         at_ST = at.reshape(times_ST.shape)
         sky = values["clear_sky_index"] if "clear_sky_index" in values else values["ghi"]
         columns = []
-        for i in range(len(nodes)) if middle is None else [middle]:
-            lat, lon = float(network.lat_N[nodes[i]]), float(network.lon_N[nodes[i]])
+        for i, node in enumerate(nodes):
+            lat, lon = float(network.lat_N[node]), float(network.lon_N[node])
             sun, index_ST = power.sun_at(distinct, lat, lon), sky[:, :, i]
             if "clear_sky_index" not in values:
                 index_ST = index_ST / np.clip(sun.clear_U[at_ST], FAINT_W_m2, None)
             air = values["temperature"][:, :, i] if "temperature" in values else power.AIR_C
             columns.append(power.pv_pu(index_ST, at_ST, sun, lat < 0, air))
-        out["pv"] = np.broadcast_to(np.stack(columns, -1), sky.shape)
+        out["pv"] = np.stack(columns, -1)
     if "wind" in kinds:
         name = next(k for k in values if k.startswith("wind@"))
         out["wind"] = power.wind_pu(values[name], float(name.removeprefix("wind@")))

@@ -162,6 +162,7 @@ def methods(of: Trial, members: int, seed: int, skies: Method) -> dict[str, Meth
 
     return {
         "smart persistence": lambda now: baselines.smart_persistence(past, now, leads),
+        "advected persistence": lambda now: baselines.advected(past, now, leads),
         "SP + analog residuals": lambda now: baselines.analogs(lib, past, now, members),
         "climatology": lambda now: baselines.climatology(lib, past, now, members, np.random.default_rng([seed, now])),
         "skies": skies,

@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from kinowatt import __version__
-from kinowatt.energy.bill import EnergyBill
 from kinowatt.errors import GridError, MissingDependency, OutputError
 from kinowatt.grid import storage
 from kinowatt.grid.flow import Check, Solver, check
 from kinowatt.grid.hosting import LIMITS, Case, Hosted, Tally, evaluate, placements, search
 from kinowatt.grid.network import KINDS, Network, read_network
-from kinowatt.grid.scenarios import FIELD, WEATHERS, Scenarios, scenarios_of
+from kinowatt.grid.scenarios import FIELD, WEATHERS, Asked, Scenarios, scenarios_of
 from kinowatt.media.image import aside
 
 REINFORCED = 5  # elements whose doubling is tried
@@ -50,14 +49,22 @@ class Settings:
     limits: str = "all"
     place: bool = False
     coordinates: str = ""
+    history: str = ""  # and `at`: of the weather "model"
+    at: str = ""
 
     def __post_init__(self) -> None:
+        assert self.asked  # it looks at itself
         if not 0.0 < self.risk < 1.0:
             raise GridError(f"a planning risk of {self.risk:g} says nothing; give a share above 0 and below 1, such as 0.05")
         if self.limits not in LIMITS:
             raise GridError(f"limits {self.limits!r} are not known; choose {', '.join(LIMITS)}")
         if self.placements < 1 or self.scenarios < 1 or not self.horizon_h > 0:
             raise GridError("a study needs at least one placement, one scenario, and a horizon above 0 h")
+
+    @property
+    def asked(self) -> Asked:
+        """The weather that is asked for. GridError."""
+        return Asked(self.weather, self.history, self.at, self.place)
 
     @property
     def main(self) -> str:
@@ -76,7 +83,10 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What every task needs: the case, the settings, installed MW (N) by kind, MW of growth 1, and shares of placements (P, N)."""
+    """What every task needs: the case, the settings, installed MW (N) by kind, MW of growth 1, and shares of placements (P, N).
+
+    `standing` is the tally of what stands, once it is known: with nothing added, all placements are the same.
+    """
 
     case: Case
     settings: Settings
@@ -85,11 +95,15 @@ class Work:
     unit_MW: dict[str, float]
     shares: dict[str, np.ndarray]
     threads: int
+    standing: Tally | None = None
 
     def plan(self, main: float, other: float, placement: int) -> dict[str, np.ndarray]:
         """Installed MW (N) of kinds that the weather drives, at two growths and a placement."""
         growth = {self.settings.main: main, self.settings.other: other}
         return {k: self.installed[k] + (growth[k] - 1.0) * self.unit_MW[k] * self.shares[k][placement] for k in self.kinds}
+
+
+Ready = Callable[[Network, Scenarios, Work], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +132,7 @@ def prepare(settings: Settings, threads: int, say: Say) -> tuple[Network, Scenar
     network = read_network(settings.network, Path(settings.coordinates) if settings.coordinates else None)
     say(f"{network.name}: {network.circuit.nodes} nodes, {network.circuit.elements} lines and transformers")
     wanted = [k for k in ("pv", "wind") if max(settings.growths(k)) > 1.0]
-    scenarios = scenarios_of(settings.weather, network, settings.scenarios, settings.horizon_h, settings.seed, wanted, settings.place)
+    scenarios = scenarios_of(settings.asked, network, settings.scenarios, settings.horizon_h, settings.seed, wanted)
     say(f"{scenarios.source}: {scenarios.count} scenarios of {scenarios.steps} steps, driving {' and '.join(scenarios.kinds)}")
     rest_YN = -network.load_YN_MW
     for kind in KINDS:
@@ -139,16 +153,22 @@ def prepare(settings: Settings, threads: int, say: Say) -> tuple[Network, Scenar
     return network, scenarios, Work(case, settings, scenarios.kinds, installed, unit, shares, threads)
 
 
-def run(folder: Path, settings: Settings, workers: int, ray: bool, resume: bool, say: Say, step: Step) -> Study:
-    """Compute a study in a folder. GridError for what cannot be studied, OutputError for a folder that holds another one."""
+def run(folder: Path, settings: Settings, workers: int, ray: bool, resume: bool, say: Say, step: Step, ready: Ready | None = None) -> Study:
+    """Compute a study in a folder. GridError for what cannot be studied, OutputError for a folder that holds another one.
+
+    `ready` is told the network and its weather once both are read.
+    """
     kept = open_folder(folder, settings, resume)
     threads = -1 if workers > 1 or ray else 0
     network, scenarios, work = prepare(settings, threads, say)
+    if ready is not None:
+        ready(network, scenarios, work)
     main = settings.growths(settings.main)
     tasks = Tasks(kept, work, workers, ray, step)
     curve: list[Task] = [{"do": "curve", "weather": w, "growth": g} for w in WEATHERS for g in range(len(main))]
     found = tasks.run("growth by growth", curve)
     curves = {w: [_tally(found[_name(t)]) for t in curve if t["weather"] == w] for w in WEATHERS}
+    tasks.work = replace(work, standing=curves[FIELD][0])
     others = range(len(settings.growths(settings.other)))
     places: list[Task] = [
         {"do": "place", "other": j, "placement": p} for j in others for p in range(settings.placements) if (j, p) != (0, 0)
@@ -196,20 +216,9 @@ def open_folder(folder: Path, settings: Settings, resume: bool) -> Path:
     return kept
 
 
-def bill_of(folder: Path, spent: EnergyBill) -> EnergyBill:
-    """What was spent now and by the runs of the study before it, which its folder remembers from here on. OutputError."""
-    kept = folder / "work" / "energy.json"
-    try:
-        total = EnergyBill.from_json(json.loads(kept.read_text(encoding="utf-8"))) + spent if kept.is_file() else spent
-        kept.write_text(json.dumps(total.to_json(), indent=1), encoding="utf-8")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{kept} cannot be used ({type(error).__name__}); remove it, and go on with --resume") from error
-    return total
-
-
 def _stamp(settings: Settings) -> dict[str, Any]:
     """Sizes and times of files that a study reads: one that changed makes another study."""
-    paths = {"network_file": Path(settings.network), "weather_file": Path(settings.weather), "coordinates_file": Path(settings.coordinates)}
+    paths = {f"{n}_file": Path(getattr(settings, n)) for n in ("network", "weather", "coordinates", "history")}
     return {k: [p.stat().st_size, p.stat().st_mtime_ns] for k, p in paths.items() if p.name and p.is_file()}
 
 
@@ -286,7 +295,12 @@ def compute(work: Work, task: Task) -> dict[str, Any]:
     if task["do"] == "curve":
         return asdict(evaluate(case, solver, task["weather"], work.plan(main[task["growth"]], other[0], 0)))
     if task["do"] == "place":
-        at = lambda i: evaluate(case, solver, FIELD, work.plan(main[i], other[task["other"]], task["placement"]), s.risk)  # noqa: E731
+        known = work.standing if main[0] == other[task["other"]] == 1.0 else None
+
+        def at(i: int) -> Tally:
+            plan = work.plan(main[i], other[task["other"]], task["placement"])
+            return known if i == 0 and known is not None else evaluate(case, solver, FIELD, plan, s.risk)
+
         return _packed(search(len(main), s.risk, at))
     if task["do"] == "double":
         stronger = replace(case, circuit=case.circuit.doubled(task["element"]))

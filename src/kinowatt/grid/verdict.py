@@ -9,7 +9,6 @@ import numpy as np
 
 from kinowatt import __version__
 from kinowatt.energy.bill import EnergyBill
-from kinowatt.grid import power
 from kinowatt.grid.hosting import Hosted, Tally, interval, limiting, resampled_last, search
 from kinowatt.grid.scenarios import FIELD, INDEPENDENT, PIXEL, SAYS, WEATHERS
 from kinowatt.grid.study import Study
@@ -29,6 +28,9 @@ LIMITS = (
     "Scenarios are drawn by a scenario generator and nowcast; this is no weather forecast.",
     "Plants feed in at cos φ = 1 and follow the weather only; nothing switches, and no tap follows the voltage.",
     "Sources hold their voltage; faults, n-1 security, protection and dynamics are not studied.",
+    "One pixel is a plant's place, drawn by megawatts for each scenario: one place for all would show its yield, not what space does. With "
+    "the sites of one history in turn, PV × 5 on SimBench's 1-HV-mixed gave 1214 to 1546 h of lines and 425 to 760 h of transformers above "
+    "their limits; drawn by megawatts 1360 and 542, the field 1448 and 492.",
     "Curtailment and storage are what a working rule needs, checked by AC power flow, not a proven minimum.",
 )
 
@@ -43,6 +45,7 @@ def summary(study: Study, bill: EnergyBill) -> dict[str, Any]:
         "settings": {
             "network": s.network, "weather": s.weather, "pv_growth": s.pv_growth, "wind_growth": s.wind_growth, "placements": s.placements,
             "scenarios": s.scenarios, "horizon_h": s.horizon_h, "risk": s.risk, "limits": s.limits, "seed": s.seed,
+            "history": s.history, "at": s.at, "place": s.place,
         },
         "network": {
             "name": study.network.name, "source": study.network.source, "licence": study.network.licence, "nodes": c.nodes,
@@ -69,7 +72,7 @@ def summary(study: Study, bill: EnergyBill) -> dict[str, Any]:
         "unsolved": _unsolved(study),
         "check": study.check.to_json() if study.check else "pandapower solved all snapshots, so there was nothing to check it by",
         "energy": bill.to_json(),
-        "limits": [*LIMITS, *(power.SAYS[k] for k in study.scenarios.kinds), *study.notes],
+        "limits": [*LIMITS, *study.notes],
     }  # fmt: skip
     rounded: dict[str, Any] = _rounded(found)
     return rounded

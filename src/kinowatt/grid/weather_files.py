@@ -7,9 +7,11 @@ and reV's output files (`cf_profile` with a scale factor, `meta`, `time_index` i
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 
 from kinowatt.clip import Channel
 from kinowatt.errors import GridError
-from kinowatt.grid.fields import Ensemble, Field, needs
+from kinowatt.grid.fields import FORMAT, Ensemble, Field, needs
 from kinowatt.worlds.sun import Panels
 
 SPEED = {"m/s": (1.0, 0.0), "m s**-1": (1.0, 0.0), "m s-1": (1.0, 0.0), "m s^-1": (1.0, 0.0), "km/h": (1 / 3.6, 0.0)}
@@ -67,6 +69,10 @@ _NAMES = {
     "clear_sky_index": Quantity(Channel("clear_sky_index", "1"), SHARE),
     "capacity_factor": Quantity(Channel("capacity_factor", "1"), SHARE),
 }
+_OF_NO_PANELS = (
+    "The file does not say of which panels its capacity factors are: a study takes them as shares of installed megawatts as they stand, "
+    f"and a nowcast takes a clear sky's from trackers about a north-south axis with {Panels().dc_ac:g} DC/AC, both assumed."
+)
 MOST_W_m2 = 1500.0  # more than any hour on the ground: a sum over a longer time
 
 
@@ -75,18 +81,15 @@ def read(path: Path) -> Field:
     ensemble = read_ensemble(path)
     if ensemble.members != 1:
         raise GridError(f"{path} holds {ensemble.members} members where one history is wanted; choose one of them")
-    field = ensemble.member(0)
-    return replace(field, panels=_panels(path)) if path.suffix in (".h5", ".hdf5") else field
+    return ensemble.member(0)
 
 
-def _panels(path: Path) -> Panels | None:
-    """What reV was told of the system, beside the sites' table; None where it is not said."""
-    with needs("h5py").File(path, "r") as file:
-        said = file["meta"].attrs.get("0")
+def _panels(said: Any, of: Callable[[str], Panels], source: str, where: str) -> Panels | None:
+    """What a file says of the system behind its capacity factors; None where it says nothing. GridError."""
     try:
-        return None if said is None else Panels.of_rev(str(said))
+        return None if said is None else of(str(said))
     except (ValueError, KeyError, TypeError) as error:
-        raise GridError(f"{path} says of its panels what cannot be read ({error!r}); correct the attribute 0 of meta") from error
+        raise GridError(f"{source} says of its panels what cannot be read ({error!r}); correct the attribute {where}") from error
 
 
 def read_ensemble(path: Path) -> Ensemble:
@@ -111,9 +114,10 @@ def read_ensemble(path: Path) -> Ensemble:
     return of_dataset(data, str(path))
 
 
-def of_dataset(data: Any, source: str) -> Ensemble:
-    """An xarray Dataset as an ensemble; `source` names it in messages. GridError."""
-    notes: list[str] = []
+def of_dataset(data: Any, source: str, panels: Panels | None = None) -> Ensemble:
+    """An xarray Dataset as an ensemble; `source` names it in messages, `panels` is what is known of them. GridError."""
+    notes: list[str] = [said] if (said := str(data.attrs.get("notes", ""))) and data.attrs.get("format") == FORMAT else []
+    panels = panels or _panels(data.attrs.get("panels"), lambda text: Panels(**json.loads(text)), source, "panels")
     data = _renamed(data, source)
     times = _utc(data, source, notes)
     values, quantities = _values(data, source)
@@ -132,7 +136,9 @@ def of_dataset(data: Any, source: str) -> Ensemble:
     channels = tuple(q.channel for q in quantities)
     values, channels = _derived(values, channels)
     values = np.where(mask_HW, values, 0.0).astype(np.float32)
-    return Ensemble(values, channels, times, hours, lat_HW, lon_HW, mask_HW, tuple(notes))
+    if panels is None and "capacity_factor" in names:
+        notes.append(_OF_NO_PANELS)
+    return Ensemble(values, channels, times, hours, lat_HW, lon_HW, mask_HW, tuple(notes), panels)
 
 
 def _renamed(data: Any, source: str) -> Any:
@@ -347,6 +353,7 @@ def _read_rev(path: Path) -> Ensemble:
             values = profile[:].astype(np.float64) / float(profile.attrs["scale_factor"])
             lat, lon = file["meta"]["latitude"], file["meta"]["longitude"]
             stamps = [s.decode() if isinstance(s, bytes) else str(s) for s in file["time_index"][:]]
+            said = file["meta"].attrs.get("0")  # what reV was told of the system
     except (OSError, KeyError, ValueError) as error:
         if isinstance(error, GridError):
             raise
@@ -358,7 +365,7 @@ def _read_rev(path: Path) -> Ensemble:
         coords={"time": _stamps(stamps, path), "lat": ("site", lat), "lon": ("site", lon)},
         attrs={"time_zone": "UTC"},
     )
-    return of_dataset(data, str(path))
+    return of_dataset(data, str(path), _panels(said, Panels.of_rev, str(path), "0 of meta"))
 
 
 def _stamps(stamps: list[str], path: Path) -> np.ndarray:

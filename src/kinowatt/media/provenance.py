@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,11 @@ def shot_to_json(shot: Shot) -> dict[str, Any]:
         "steps": shot.steps,
         "guidance": shot.guidance,
         "cache": shot.cache,
+        **({} if shot.enlarge is None else {"enlarge": shot.enlarge}),
         "budget": {k: v for k, v in vars(shot.budget).items() if v is not None},
         "light": shot.light,
         "mood": shot.mood,
-        "camera": {k: v for k, v in vars(shot.camera).items() if v is not None},
+        "camera": {k: v for k, v in asdict(shot.camera).items() if v not in (None, ())},
         "anchors": [
             {
                 "at": a.at,

@@ -28,6 +28,7 @@ from kinowatt.models.layers import (
     rotary_table,
     sinusoid,
 )
+from kinowatt.models.steering import STEERING_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ class DiTConfig:
         return self.heads * self.head_dim
 
 
+STEERED = 48 + STEERING_CHANNELS
 DITS = {
-    "xs": DiTConfig(heads=4, head_dim=64, ffn_dim=1024, layers=6, text_dim=256),  # for two CPU cores
-    "s": DiTConfig(heads=6, head_dim=64, ffn_dim=1536, layers=12, text_dim=384),  # 36 GFLOP per pass at 576 tokens
-    "m": DiTConfig(heads=8, head_dim=64, ffn_dim=2048, layers=12, text_dim=384),
+    "xs": DiTConfig(heads=4, head_dim=64, ffn_dim=1024, layers=6, text_dim=256, in_channels=STEERED),  # for two CPU cores
+    "s": DiTConfig(heads=6, head_dim=64, ffn_dim=1536, layers=12, text_dim=384, in_channels=STEERED),  # 36 GFLOP per pass at 576 tokens
+    "m": DiTConfig(heads=8, head_dim=64, ffn_dim=2048, layers=12, text_dim=384, in_channels=STEERED),
 }
 
 

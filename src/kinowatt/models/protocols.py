@@ -16,12 +16,14 @@ class Conditioning:
     `text_BLD`, `text_null_BLD`: encoded prompt and what guidance moves away from (negative or empty prompt).
     `known_BCFHW`: clean latents of the anchors, zero where nothing is known.
     `ceiling_BF`: the highest noise level that a latent frame may hold: 0 given, 1 free, between = may be redrawn so far.
+    `steering_BCFHW`: channels beside the latents of networks that have such (see models/steering.py); None: nothing is steered.
     """
 
     text_BLD: torch.Tensor
     text_null_BLD: torch.Tensor
     known_BCFHW: torch.Tensor
     ceiling_BF: torch.Tensor
+    steering_BCFHW: torch.Tensor | None = None
 
 
 class Codec(Protocol):
@@ -47,7 +49,7 @@ class Denoiser(Protocol):
     """Velocity of the flow: d x / d level, for x at a noise level per latent frame."""
 
     def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
-        """Velocity (noise - clean) of the same shape as x."""
+        """Velocity (noise - clean) of the same shape as x; where x has channels of steering behind the latents', of the latents only."""
         ...
 
 

@@ -18,12 +18,13 @@ from starlette.exceptions import HTTPException
 
 import kinowatt
 from kinowatt.errors import InputError, KinowattError
-from kinowatt.serve import metrics, more_routes, routes
+from kinowatt.serve import metrics, more_routes, routes, study_routes
 from kinowatt.serve.auth import TooMany, Unauthorized
 from kinowatt.serve.body import BodyLimit, TooLarge
 from kinowatt.serve.intake import QuotaExceeded
 from kinowatt.serve.jobs import Conflict, NotFound
 from kinowatt.serve.office import Office
+from kinowatt.serve.studies import Studies
 from kinowatt.serve.supervisor import Supervisor
 
 STUDIO = Path(__file__).with_name("studio")
@@ -40,8 +41,8 @@ THREADS = 6  # for what only asks the database; references are taken in by other
 log = logging.getLogger("kinowatt.web")
 
 
-def create_app(office: Office, supervisor: Supervisor | None = None) -> FastAPI:
-    """The app of an office; with a supervisor, workers live as long as it does."""
+def create_app(office: Office, supervisor: Supervisor | None = None, studies: Studies | None = None) -> FastAPI:
+    """The app of an office; with a supervisor, workers live as long as it does. Without `studies`, the host has no weather."""
 
     @asynccontextmanager
     async def alive(app: FastAPI) -> AsyncIterator[None]:
@@ -61,9 +62,10 @@ def create_app(office: Office, supervisor: Supervisor | None = None) -> FastAPI:
     app = FastAPI(title="kinowatt", version=kinowatt.__version__, lifespan=alive, docs_url=None, redoc_url=None)
     office.supervisor = supervisor
     office.metrics, histogram = metrics.registry(office.database)
-    app.state.office = office
+    app.state.office, app.state.studies = office, studies or Studies(office.jobs, office.files)
     app.include_router(routes.router)
     app.include_router(more_routes.router)
+    app.include_router(study_routes.router)
     app.mount("/studio", StaticFiles(directory=STUDIO, check_dir=False), name="studio")
 
     @app.get("/", include_in_schema=False)
@@ -88,7 +90,9 @@ class SafeHeaders:
 
         async def marked(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                given = list(message.get("headers", ()))
+                there = {name.lower() for name, _ in given}  # a report of a study has a stricter policy of its own
+                message["headers"] = [*given, *(row for row in HEADERS if row[0] not in there)]
             await send(message)
 
         await self.app(scope, receive, marked)

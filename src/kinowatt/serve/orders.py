@@ -13,7 +13,7 @@ from kinowatt.clip import Clip
 from kinowatt.engine.bridge import Way, bridge
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.models.specs import ModelSpec
-from kinowatt.shot import Anchor, At, Budget, Camera, Shot
+from kinowatt.shot import Anchor, At, Budget, Camera, CameraKey, Shot
 from kinowatt.shot import remix as remix_shot
 
 Mode = Literal["create", "remix", "edit", "forward", "backward", "loop", "connect"]
@@ -96,7 +96,7 @@ class Order:
             guidance=self.guidance,
             model=self.model,
             anchors=given,
-            camera=Camera(**self.camera),
+            camera=Camera(**self.camera | {"path": tuple(CameraKey(**key) for key in self.camera.get("path", ()))}),
             light=self.light,
             mood=self.mood,
             cache=self.cache,

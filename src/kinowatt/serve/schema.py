@@ -69,6 +69,15 @@ class VideoRef(_Part):
     id: Id
 
 
+class CameraKeyIn(_Part):
+    """A key frame of a camera path."""
+
+    at_s: float
+    position: tuple[float, float, float]
+    look_at: tuple[float, float, float]
+    focal_mm: float = 35.0
+
+
 class CameraIn(_Part):
     """Explicit camera controls; they override the prompt's words."""
 
@@ -76,6 +85,7 @@ class CameraIn(_Part):
     lens_mm: float | None = None
     shot: Annotated[str, Field(max_length=80)] | None = None
     angle: Annotated[str, Field(max_length=80)] | None = None
+    path: Annotated[list[CameraKeyIn], Field(max_length=1000)] | None = None
 
 
 class AnchorIn(_Part):

@@ -2,6 +2,7 @@
 
 files/ID                      an uploaded file or stored reference
 videos/ID/state.safetensors   latents between two steps, so that a killed job goes on
+videos/ID/rolling/            frames and latents of a long clip, as far as they are made
 videos/ID/preview.webp        a look at what it will become
 videos/ID/CLAIM/              the outputs of the worker that finished it
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from kinowatt.errors import OutputError
 
+ROLLING = "rolling"  # what the window of a long clip has left behind
 VIDEO, THUMBNAIL, SPRITESHEET, LATENTS = "video.mp4", "thumbnail.webp", "spritesheet.jpg", "latents.safetensors"
 _ID = re.compile(r"[a-z]+_[0-9a-f]{8,64}")
 

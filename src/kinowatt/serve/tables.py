@@ -1,4 +1,4 @@
-"""What the server remembers: keys, videos (the jobs), files, characters, webhooks and their deliveries."""
+"""What the server remembers: keys, videos (the jobs), grid studies, files, characters, webhooks and their deliveries."""
 
 from __future__ import annotations
 
@@ -86,6 +86,43 @@ class Video(Table):
     energy_Wh: Mapped[float | None] = mapped_column(Float)
     carbon_gCO2e: Mapped[float | None] = mapped_column(Float)
     facts: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # warnings, understood, not_understood, weights, runtime
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+
+
+class Study(Table):
+    """One grid study. `claim` and `energy` are what they are for a video."""
+
+    __tablename__ = "studies"
+    __table_args__ = (Index("studies_queue", "status", "number"), Index("studies_of_owner", "owner", "deleted", "number"))
+
+    number: Mapped[int] = mapped_column(_Number, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(64), unique=True)
+    owner: Mapped[str] = mapped_column(String(80))
+    status: Mapped[str] = mapped_column(String(16), default=QUEUED)
+    created_at: Mapped[float] = mapped_column(Float)
+    started_at: Mapped[float | None] = mapped_column(Float)
+    completed_at: Mapped[float | None] = mapped_column(Float)
+    expires_at: Mapped[float | None] = mapped_column(Float)
+
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)  # of grid/study.py; its files by their names in the study's folder
+    deleted: Mapped[bool] = mapped_column(Boolean, default=False)
+    swept: Mapped[bool] = mapped_column(Boolean, default=False)
+    control: Mapped[str] = mapped_column(String(16), default="")
+
+    claim: Mapped[str | None] = mapped_column(String(32))
+    worker: Mapped[str | None] = mapped_column(String(120))
+    lease_until: Mapped[float | None] = mapped_column(Float)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)  # since the last task that was kept
+    phase: Mapped[str] = mapped_column(String(40), default="")
+    done: Mapped[int] = mapped_column(Integer, default=0)
+    of: Mapped[int] = mapped_column(Integer, default=0)
+    maps: Mapped[int | None] = mapped_column(Integer)  # growths that the map has so far, of all weathers; empty: there is no map yet
+
+    energy: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    energy_Wh: Mapped[float | None] = mapped_column(Float)
+    carbon_gCO2e: Mapped[float | None] = mapped_column(Float)
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # what it said on its way, and what its key may still spend
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
 

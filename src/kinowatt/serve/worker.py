@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -43,7 +44,7 @@ from kinowatt.serve.jobs import CANCELLED
 from kinowatt.serve.orders import BRIDGES, SOFT, Order
 from kinowatt.serve.pictures import spritesheet, thumbnail
 from kinowatt.serve.reasons import DiskFull, reason
-from kinowatt.serve.store import LATENTS, SPRITESHEET, THUMBNAIL, VIDEO, Store
+from kinowatt.serve.store import LATENTS, ROLLING, SPRITESHEET, THUMBNAIL, VIDEO, Store
 from kinowatt.serve.tables import CANCEL, PAUSE
 from kinowatt.shot import Budget, Shot
 
@@ -194,6 +195,7 @@ class Job:
         if isinstance(error, (DeviceError, MemoryError)):
             self.worker.forget_engine()
         (self.folder / "state.safetensors").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / ROLLING, ignore_errors=True)
         with suppress(Lost):
             self.worker.claims.fail(self.claim, code, message)
 
@@ -210,7 +212,7 @@ class Job:
                 anchors = [self.footage.clip(p.source) for p in self.order.anchors]
                 sources = [self.footage.clip(s) for s in self.order.sources]
             shot, plan = self._shot(engine, anchors, sources)
-            take = engine.generate(self._left(shot), self._step, meter, self._state(engine))
+            take = engine.generate(self._left(shot), self._step, meter, self._state(engine), self.folder / ROLLING)
             clip = plan.join(take.clip) if plan else take.clip
             parts = plan.parts(take.clip, [self.footage.file(s) for s in self.order.sources]) if plan else [clip]
             output = self.folder / self.claim.token
@@ -333,6 +335,7 @@ class Job:
         )
         for name in ("state.safetensors", "preview.webp"):
             (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / ROLLING, ignore_errors=True)
 
 
 def main() -> None:

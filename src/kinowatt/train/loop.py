@@ -58,12 +58,16 @@ def train(
     receipts: Path,
     meter: Meter,
     world: World | None = None,
+    before_J: float | None = 0.0,
 ) -> dict[str, Any]:
     """Train for `minutes` of wall clock, examine, export EMA weights to `folder`, and write a receipt. Returns the receipt.
 
     With a `world`, its processes share the work; the clock of process 0 counts, and the receipt holds the joules of all.
+    `before_J`: what the weights that it starts from have cost (None: not known, and then the sum is not either).
     """
     state = begin(task, device, world)
+    if before_J != 0.0:
+        state.progress["bills"].append({"J": before_J, "seconds": 0.0, "what": "the weights that it started from"})
     kept = shard.Checkpoints(folder, task.name, world)
     if resume:
         kept.restore(state)

@@ -46,13 +46,25 @@ def random_levels(batch: int, frames: int, shift: float, generator: torch.Genera
 
 
 def velocity_loss(
-    denoiser: Denoiser, clean_BCFHW: torch.Tensor, text_BLD: torch.Tensor, shift: float, generator: torch.Generator
+    denoiser: Denoiser,
+    clean_BCFHW: torch.Tensor,
+    text_BLD: torch.Tensor,
+    shift: float,
+    generator: torch.Generator,
+    *,
+    beside: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean squared error of the velocity over latent frames that hold noise (scalar)."""
+    """Mean squared error of the velocity over latent frames that hold noise (scalar).
+
+    `beside` (B, C, F', H, W): clean latents outside of time, which the network sees after the clip's and which are not judged.
+    """
     batch, _, frames = clean_BCFHW.shape[:3]
     level = random_levels(batch, frames, shift, generator).to(clean_BCFHW.device)
     noise = torch.randn(clean_BCFHW.shape, generator=generator).to(clean_BCFHW.device)
-    velocity = denoiser(torch.lerp(clean_BCFHW, noise, up(level)), level, text_BLD)
+    x, shown = torch.lerp(clean_BCFHW, noise, up(level)), level
+    if beside is not None:
+        x, shown = torch.cat([x, beside], 2), torch.cat([level, level.new_zeros(batch, beside.shape[2])], 1)
+    velocity = denoiser(x, shown, text_BLD)[:, :, :frames]
     noisy = (level > 0).float()
     error = (velocity.float() - (noise - clean_BCFHW)).square().mean(dim=(1, 3, 4))
     return (error * noisy).sum() / noisy.sum().clamp(min=1)

@@ -14,8 +14,7 @@ class Recipe:
 
     codec: str  # key of vae.CODECS
     dit: str  # key of dit.DITS
-    buckets: tuple[Bucket, ...]  # clip sizes in pixels, with shares
-    frames: int  # pixel frames per clip, 4k+1
+    buckets: tuple[Bucket, ...]  # clip sizes in pixels and lengths in frames, with shares
     workers: int  # processes that render and encode; 0: in the training process, on its device
     keep_raw: bool  # keep rendered clips on disk (a CPU renders slowly, an accelerator does not)
     raw_blocks: int  # blocks of 32 rendered clips that the codec learns from
@@ -38,8 +37,7 @@ RECIPES = {
     "cpu": Recipe(
         codec="light",
         dit="xs",
-        buckets=(Bucket(128, 128, 4), Bucket(160, 96, 3), Bucket(96, 160, 1)),
-        frames=33,
+        buckets=(Bucket(128, 128, 8), Bucket(160, 96, 4), Bucket(96, 160, 2), Bucket(96, 96, 1, frames=65)),
         workers=os.cpu_count() or 2,
         keep_raw=True,
         raw_blocks=30,
@@ -47,7 +45,7 @@ RECIPES = {
         codec_batch=4,
         codec_crop=64,
         codec_frames=17,
-        codec_lr=7e-4,
+        codec_lr=5e-4,
         spark_batch=32,
         spark_lr=6e-4,
         minutes=60.0,
@@ -56,8 +54,14 @@ RECIPES = {
     "gpu": Recipe(
         codec="light",
         dit="s",
-        buckets=(Bucket(256, 256, 3), Bucket(320, 192, 3), Bucket(192, 320, 2)),
-        frames=33,
+        buckets=(
+            Bucket(256, 256, 6),
+            Bucket(320, 192, 4),
+            Bucket(288, 512, 1, frames=17),
+            Bucket(512, 288, 1, frames=17),
+            Bucket(192, 320, 2),
+            Bucket(128, 128, 1, frames=65),
+        ),
         workers=0,
         keep_raw=False,
         raw_blocks=48,

@@ -21,9 +21,10 @@ from kinowatt.engine.budget import FRONTIER, Choice
 from kinowatt.engine.engine import Engine
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import DeviceError, MissingDependency, OutputError, ShotError
+from kinowatt.exam.closeness import Closeness, Score
+from kinowatt.exam.scenes import FRAMES
 from kinowatt.places import cache, whole
 from kinowatt.shot import Shot
-from kinowatt.train.exam import FRAMES, Exam, Score
 
 STEPS = (4, 8, 12, 20, 30)
 GUIDANCE = (1.0, 2.0, 3.0, 5.0, 8.0)
@@ -58,7 +59,7 @@ def tune(
         raise ShotError(f"{engine.model.spec.name} runs through diffusers and cannot be tuned; name a model that kinowatt runs itself")
     folder = out or engine.model.spec.folder
     _check(folder)
-    exam = Exam(engine, clips, cache() / "exam", engine.model.spec.size)
+    exam = Closeness(engine, clips, cache() / "exam", engine.model.spec.size)
     scores = []
     for choice in choices(engine.model.spec.size, engine.model.spec.grid):
         scores.append((choice, examine(engine, exam, choice)))
@@ -89,7 +90,7 @@ def _shot(choice: Choice, caption: str, seed: int, fps: float) -> Shot:
     return replace(shot, steps=choice.steps, guidance=choice.guidance, cache=choice.cache)
 
 
-def examine(engine: Engine, exam: Exam, choice: Choice) -> Score:
+def examine(engine: Engine, exam: Closeness, choice: Choice) -> Score:
     """The scores of the clips of all captions, made this way."""
     fps = engine.model.spec.fps
     made = (engine.generate(_shot(choice, caption, seed, fps)).clip for seed, caption in enumerate(exam.captions))

@@ -38,6 +38,7 @@ const json = async (path, options) => (await call(path, options)).json();
 const post = (path, body, signal) =>
   json(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
 const of = (id) => `/v1/videos/${encodeURIComponent(id)}`;
+const ofStudy = (id) => `/v1/studies/${encodeURIComponent(id)}`;
 
 export const api = {
   health: () => json("/healthz"),
@@ -60,6 +61,25 @@ export const api = {
     form.append("purpose", "vision");
     form.append("file", file);
     return json("/v1/files", { method: "POST", body: form });
+  },
+};
+
+export const gridApi = {
+  options: () => json("/v1/studies/options"),
+  files: () => json("/v1/files?limit=100"),
+  create: (body) => post("/v1/studies", body),
+  list: () => json("/v1/studies?limit=50"),
+  map: (id) => json(`${ofStudy(id)}/map`),
+  summary: (id) => json(`${ofStudy(id)}/summary`),
+  cancel: (id) => post(`${ofStudy(id)}/cancel`, {}),
+  remove: (id) => json(ofStudy(id), { method: "DELETE" }),
+  bytes: async (id, name) => (await call(`${ofStudy(id)}/files/${name}`)).blob(),
+  path: (id, name) => `${ofStudy(id)}/files/${name}`,
+  film: (id) => address(`${ofStudy(id)}/files/weather.mp4`),
+  upload(file) {
+    const form = new FormData();
+    form.append("file", file);
+    return json("/v1/studies/files", { method: "POST", body: form });
   },
 };
 
@@ -116,19 +136,20 @@ async function readStream(response, onEvent) {
 }
 
 /**
- * Follow all jobs, for ever. Streaming through fetch because EventSource cannot send the key.
+ * Follow all videos or studies until `signal` says to stop. Streaming through fetch because EventSource cannot send the key.
  * A lost line is taken up again after 0.5 s, then twice as long each time, at most 15 s, and at once when the network is back.
  */
-export async function follow({ onEvent, onLink }) {
-  for (let wait_ms = 500; ; wait_ms = Math.min(wait_ms * 2, 15000)) {
+export async function follow(path, { onEvent, onLink, signal }) {
+  for (let wait_ms = 500; !signal.aborted; wait_ms = Math.min(wait_ms * 2, 15000)) {
     try {
-      const response = await call("/v1/videos/events", { headers: { Accept: "text/event-stream" }, cache: "no-store" });
+      const response = await call(path, { headers: { Accept: "text/event-stream" }, cache: "no-store", signal });
       wait_ms = 250;
       onLink("live");
       await readStream(response, onEvent);
     } catch {
       // What went wrong does not matter: the answer is to try again.
     }
+    if (signal.aborted) return;
     onLink("lost");
     await new Promise((resolve) => {
       const timer = setTimeout(resolve, wait_ms * (0.8 + 0.4 * Math.random()));

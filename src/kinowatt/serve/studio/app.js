@@ -5,7 +5,8 @@ import { icon } from "./icons.js";
 import { lang, onLanguage, otherLanguage, setLanguage, t, tag } from "./i18n.js";
 import { startComposer } from "./composer.js";
 import { startGallery } from "./gallery.js";
-import { loadPage, onFinished, startJobs } from "./jobs.js";
+import { showGrid, startGrid } from "./grid.js";
+import { loadPage, onFinished, startJobs, stopJobs } from "./jobs.js";
 import { planAgain, startMeter } from "./meter.js";
 import { startPrompt } from "./prompt.js";
 import { startQueue } from "./queue.js";
@@ -88,6 +89,20 @@ function askKey(why) {
   });
 }
 
+/** Which of the two pages is seen stands in the address: #film, #grid, or #grid/ and a study's id. */
+function showPage() {
+  const page = /^#grid\b/.test(location.hash) ? "grid" : "film";
+  for (const main of document.querySelectorAll("main[data-page]")) main.hidden = main.dataset.page !== page;
+  for (const link of document.querySelectorAll(".pages a")) {
+    if (link.dataset.page === page) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  $("#skip").href = page === "grid" ? "#grid-network" : "#prompt";
+  if (page === "grid") stopJobs();
+  showGrid(page === "grid", /^#grid\/(\w+)$/.exec(location.hash)?.[1] ?? "");
+  if (page === "film") startJobs();
+}
+
 async function loadModels() {
   try {
     store.set({ models: (await api.models()).data });
@@ -117,6 +132,7 @@ function start() {
   startQueue();
   startGallery();
   startViewer();
+  startGrid();
   store.on(["link"], ({ link }) => {
     showLink();
     if (link === "live") askHealth();
@@ -127,7 +143,8 @@ function start() {
   showLink();
   loadModels();
   loadPage().catch(toastError);
-  startJobs();
+  addEventListener("hashchange", showPage);
+  showPage();
   setInterval(askHealth, HEALTH_EVERY_MS);
 }
 

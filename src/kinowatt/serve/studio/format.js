@@ -43,6 +43,15 @@ export function carbon(grams) {
 
 export const number = (value, n = 3) => (value === null || value === undefined ? t("notMeasured") : digits(value, n));
 
+/** A share as percent with three digits. */
+export function percent(share) {
+  if (share > 0 && share < 0.0001) return "< 0.01 %";
+  return `${Number((100 * share).toPrecision(3))} %`;
+}
+
+/** Megawatts without those digits that say nothing. */
+export const megawatts = (MW) => (MW >= 100 ? String(Math.round(MW)) : String(Number(MW.toPrecision(3))));
+
 /** Wall-clock time: 8.2 s, 47 s, 3 min 20 s, 2 h 5 min. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";

@@ -96,9 +96,14 @@ export async function loadPage(after = "") {
 
 export const loadMore = () => loadPage(oldest);
 
+let first = true;
+let line = null; // ends the stream; a browser has few connections to a server, so only the page that is seen holds one
+
 export function startJobs() {
-  let first = true;
-  follow({
+  if (line) return;
+  line = new AbortController();
+  follow("/v1/videos/events", {
+    signal: line.signal,
     onEvent(name, data) {
       if (name === "video") upsert(data);
       else if (name === "deleted") drop(data.id);
@@ -110,4 +115,9 @@ export function startJobs() {
       first = false;
     },
   });
+}
+
+export function stopJobs() {
+  line?.abort();
+  line = null;
 }

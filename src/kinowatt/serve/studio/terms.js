@@ -27,6 +27,14 @@ export const terms = {
     remix: ["remix", "改作"], edit: ["edit", "編輯"], forward: ["extended forward", "向後延伸"],
     backward: ["extended backward", "向前延伸"], loop: ["loop", "循環"], connect: ["connection", "銜接"],
   },
+  study: {
+    "": ["reading the network and its weather", "讀取電網與天氣"], "growth by growth": ["growth by growth", "逐級成長"], placements: ["placements", "布建方式"],
+    reinforcement: ["reinforcement", "補強"], curtailment: ["curtailment", "棄電"], "curtailment and storage": ["curtailment and storage", "棄電與儲能"],
+    "check with pandapower": ["check with pandapower", "以 pandapower 驗算"], report: ["writing the report", "撰寫報告"],
+  },
+  limits: { all: ["all", "全部"], thermal: ["loading only", "只看負載"], voltage: ["voltage only", "只看電壓"] },
+  gridYear: { 0: ["today", "現況"], 1: ["2024", "2024"], 2: ["2034", "2034"] },
+  weather: { world: ["simulated clouds and wind", "模擬的雲與風"] },
   device: {
     gpu_J: ["GPU", "GPU"], cpu_J: ["CPU", "CPU"], dram_J: ["memory", "記憶體"], cpu_modelled_J: ["CPU", "CPU"], ram_modelled_J: ["memory", "記憶體"],
     host_modelled_J: ["rest of the machine", "機器其餘部分"], modelled_J: ["CPU", "CPU"],

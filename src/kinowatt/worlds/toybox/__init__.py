@@ -19,7 +19,11 @@ __all__ = ["Sample", "Scene", "Toybox", "threads"]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One clip with its truth: instance ids (T, H, W) uint8 (0: no thing, else 1 + place in `motion.things`), and what is visible."""
+    """One clip with its truth: instance ids (T, H, W) uint8 (0: no thing, else 1 + place in `motion.things`), and what is visible.
+
+    Where every thing is and how it lies, frame by frame, is in `motion`; `depth_THW` (float32, metres along the camera's axis, infinite
+    in the sky) is there where it was asked for.
+    """
 
     clip: Clip
     ids_THW: np.ndarray
@@ -27,6 +31,18 @@ class Sample:
     motion: Motion
     camera_T44: np.ndarray
     seen: Seen
+    focus_m: float  # from the first camera to what it looks at, which gives a camera path its scale
+    depth_THW: np.ndarray | None = None
+
+    @property
+    def intrinsics_T44(self) -> np.ndarray:
+        """Camera to pixels, as in `camera.intrinsics`."""
+        return camera.intrinsics(self.camera_T44, (self.clip.width, self.clip.height))
+
+    @property
+    def extrinsics_T44(self) -> np.ndarray:
+        """World to camera, as in `camera.extrinsics`."""
+        return camera.extrinsics(self.camera_T44)
 
     @property
     def caption(self) -> str:
@@ -40,19 +56,33 @@ class Toybox:
     def __init__(self) -> None:
         self.renderer = Renderer()
 
-    def sample(self, seed: int, size: tuple[int, int] = (256, 256), frames: int = 33, fps: float = 16.0, **over: Any) -> Sample:
+    def sample(
+        self, seed: int, size: tuple[int, int] = (256, 256), frames: int = 33, fps: float = 16.0, *, depth: bool = False, **over: Any
+    ) -> Sample:
         """Scene number `seed`, rendered at `size` (width, height). The same seed gives the same clip; `over` fixes fields of the scene."""
-        drawn = scene.sample(seed, **over)
+        return self.film(scene.sample(seed, **over), size, frames, fps, depth=depth)
+
+    def pair(
+        self, seed: int, field: str, value: Any, size: tuple[int, int] = (256, 256), frames: int = 33, fps: float = 16.0, *,
+        subject: int = 0, depth: bool = False, **over: Any,
+    ) -> tuple[Sample, Sample]:  # fmt: skip
+        """A counterfactual pair: scene number `seed`, and the same with one field changed as in `scene.changed`."""
+        before = scene.sample(seed, **over)
+        after = scene.changed(before, field, value, subject)
+        return self.film(before, size, frames, fps, depth=depth), self.film(after, size, frames, fps, depth=depth)
+
+    def film(self, drawn: Scene, size: tuple[int, int], frames: int, fps: float, *, depth: bool = False) -> Sample:
+        """A scene, simulated, filmed and looked at."""
         motion = physics.simulate(drawn, frames, fps)
         path = camera.plan(drawn, motion, size[0] / size[1])
         drawn = replace(drawn, shot=path.shot)
-        values = light.uniforms(drawn, path.distance_m) | {"DT": 1.0 / fps}
-        picture = self.renderer.render(motion.solids_TN16, path.rows_T44, values, size)
+        values = light.uniforms(drawn, path.distance_m, 1.0 / fps) | {"DT": 1.0 / fps}
+        picture, depth_THW = self.renderer.render(motion.solids_TN16, path.rows_T44, values, light.constants(drawn), size, depth)
         raw = picture[..., 3]
         ids = np.where(raw <= THINGS_MAX, raw, 0).astype(np.uint8)
         seen = caption.look(drawn, motion, path, raw)
         clip = Clip(np.ascontiguousarray(picture[..., :3].transpose(0, 3, 1, 2)), fps=fps)
-        return Sample(clip, ids, drawn, motion, path.rows_T44, seen)
+        return Sample(clip, ids, drawn, motion, path.rows_T44, seen, path.distance_m, depth_THW)
 
     def captions(self, sample: Sample, n: int) -> list[str]:
         """`n` wordings of what is seen: English and Chinese (traditional and simplified) in turn, some short, some long."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinowatt.worlds.toybox.physics import Motion
-from kinowatt.worlds.toybox.scene import SHOTS, SIDEWAYS, Scene
+from kinowatt.worlds.toybox.scene import SHOTS, Scene
 
 SENSOR_HALF_MM = 12.0  # half of a sensor 24 mm high
 MARGIN = 0.86  # share of the frame that what must be seen may take
@@ -35,19 +35,30 @@ def plan(scene: Scene, motion: Motion, aspect: float) -> Path:
     near = scene.shot in ("macro", "close-up")
     centers = motion.centers_TK3[:, :1] if near and not big else motion.centers_TK3
     radii = motion.radii_K[:1] if near and not big else motion.radii_K
+    if scene.event in ("roll", "collide", "projectile", "wind") and not near:  # what crosses the frame may enter and leave it
+        kept = slice(frames // 10, max(frames * 3 // 4, 1))
+    else:
+        kept = slice(None)
     focus_T3 = centers.mean(1)
     follows = near or scene.move.startswith(("track", "orbit", "zoom", "dolly"))
-    target_T3 = _smooth(focus_T3) if follows and not big else np.repeat(((centers.min((0, 1)) + centers.max((0, 1))) / 2)[None], frames, 0)
-    azimuth = _azimuth(scene, big)
+    aside = 0.0 if near or big else scene.aside
+    middle = (centers[kept].min((0, 1)) + centers[kept].max((0, 1))) / 2
+    target_T3 = _smooth(focus_T3) if follows and not big else np.repeat(middle[None], frames, 0)
+    azimuth = math.radians(scene.azimuth_deg)
+    if near and scene.event in ("still", "fall", "bounce") and motion.centers_TK3.shape[1] > 1:  # the first stands before the others
+        away = motion.centers_TK3[0, 0] - motion.centers_TK3[0, 1:].mean(0)
+        azimuth = math.atan2(away[1], away[0]) + 0.5 * math.sin(azimuth)
     elevation = _elevation(scene, big)
     focal = scene.lens_mm / SENSOR_HALF_MM
     height = 2 * float(radii.max())
     share = SHOTS[scene.shot][0] if not big else {"wide": 0.55, "medium": 0.72}.get(scene.shot, 0.72)
     distance = height * focal / (2 * share)
     if not near:
-        distance = max(distance, _fit(centers - target_T3[:, None], radii, azimuth, elevation, focal, aspect))
+        distance = max(distance, _fit((centers - target_T3[:, None])[kept], radii, azimuth, elevation, focal, aspect, MARGIN - abs(aside)))
     reached = distance if big else height * focal / (2 * distance)
     scale = scene.shot if big else min(SHOTS, key=lambda s: abs(math.log(SHOTS[s][0] / reached)))
+    right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
+    target_T3 = target_T3 - aside * distance / focal * aspect * right
     rows = _move(scene, u, target_T3, azimuth, elevation, distance, focal, aspect)
     return Path(rows, distance, "wide" if big and scene.shot == "wide" else "medium" if big else scale)
 
@@ -55,16 +66,6 @@ def plan(scene: Scene, motion: Motion, aspect: float) -> Path:
 def _smooth(path_T3: np.ndarray, width: int = 9) -> np.ndarray:
     padded = np.pad(path_T3, ((width // 2, width // 2), (0, 0)), "edge")
     return np.stack([np.convolve(padded[:, k], np.ones(width) / width, "valid") for k in range(3)], 1)
-
-
-def _azimuth(scene: Scene, big: bool) -> float:
-    """Degrees round the scene, to radians. What moves sideways is seen from its side, so that left and right mean something."""
-    swing = scene.azimuth_deg / 360 - 0.5
-    if big:
-        return math.radians(-90 + swing * 70)
-    if scene.event in SIDEWAYS:
-        return math.radians(-90 + swing * 50)
-    return math.radians(scene.azimuth_deg)
 
 
 def _elevation(scene: Scene, big: bool) -> float:
@@ -75,14 +76,16 @@ def _elevation(scene: Scene, big: bool) -> float:
     return {"low": 0.05, "eye": 0.20, "high": 0.60}[scene.angle] * (0.5 if big else 1.0)
 
 
-def _fit(offsets_TK3: np.ndarray, radii_K: np.ndarray, azimuth: float, elevation: float, focal: float, aspect: float) -> float:
+def _fit(
+    offsets_TK3: np.ndarray, radii_K: np.ndarray, azimuth: float, elevation: float, focal: float, aspect: float, margin: float
+) -> float:
     """The distance at which every thing stays inside the frame at every time."""
     back = np.array([math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)])
     right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
     up = np.cross(back, right)
     x = np.abs(offsets_TK3 @ right) + radii_K * 0.8
     y = np.abs(offsets_TK3 @ up) + radii_K * 0.8
-    return float((np.maximum(x * focal / (MARGIN * aspect), y * focal / MARGIN) + offsets_TK3 @ back).max())
+    return float((np.maximum(x * focal / (margin * aspect), y * focal / MARGIN) + offsets_TK3 @ back).max())
 
 
 def _move(
@@ -98,7 +101,9 @@ def _move(
     if kind == "orbit":
         angle_T = azimuth + sign * (u - 0.5) * 1.3
     elif kind == "dolly":
-        distance_T = distance * np.interp(u, (0, 1), (1.5, 0.85) if way == "in" else (0.85, 1.5))
+        distance_T = distance * np.interp(u, (0, 1), {"in": (1.5, 0.85), "out": (0.85, 1.5), "zoom": (1.6, 0.6)}[way])
+        if way == "zoom":  # closer with a wider lens: the subject keeps its size, the land behind it falls back
+            focal_T = focal * distance_T / distance
     elif kind == "zoom":
         focal_T = focal * np.interp(u, (0, 1), (0.68, 1.25) if way == "in" else (1.25, 0.68))
     level = np.stack(
@@ -131,3 +136,31 @@ def _rows(pos_T3: np.ndarray, look_T3: np.ndarray, focal_T: np.ndarray) -> np.nd
     rows[:, 0, :3], rows[:, 0, 3] = pos_T3, focal_T
     rows[:, 1, :3], rows[:, 2, :3], rows[:, 3, :3] = right, np.cross(right, forward), forward
     return rows
+
+
+def intrinsics(rows_T44: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Camera to pixels, (T, 4, 4): multiply (x right, y down, z forward, 1) in metres, divide by the third number.
+
+    Pixel coordinates are continuous from the picture's upper left corner, (0, 0), to (width, height): the centre of pixel (column i,
+    row j) is (i + 0.5, j + 0.5). `size` is (width, height).
+    """
+    width, height = size
+    made = np.tile(np.eye(4), (len(rows_T44), 1, 1))
+    made[:, 0, 0] = made[:, 1, 1] = rows_T44[:, 0, 3] * height / 2
+    made[:, 0, 2], made[:, 1, 2] = width / 2, height / 2
+    return made
+
+
+def extrinsics(rows_T44: np.ndarray) -> np.ndarray:
+    """World to camera, (T, 4, 4), metres: the world is x, y, z up; the camera x right, y down, z forward, as in OpenCV."""
+    made = np.tile(np.eye(4), (len(rows_T44), 1, 1))
+    made[:, 0, :3], made[:, 1, :3], made[:, 2, :3] = rows_T44[:, 1, :3], -rows_T44[:, 2, :3], rows_T44[:, 3, :3]
+    made[:, :3, 3] = -np.einsum("tij,tj->ti", made[:, :3, :3], rows_T44[:, 0, :3])
+    return made
+
+
+def project(rows_T44: np.ndarray, points_TK3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """World points in metres to (T, K, 3): column and row in pixels as in `intrinsics`, and metres along the camera's axis."""
+    both = intrinsics(rows_T44, size) @ extrinsics(rows_T44)
+    seen = np.einsum("tij,tkj->tki", both[:, :3, :3], points_TK3) + both[:, None, :3, 3]
+    return np.concatenate([seen[..., :2] / seen[..., 2:], seen[..., 2:]], -1)

@@ -1,178 +1,159 @@
-"""Captions, in English and Chinese, that name only what is seen. Every word comes from the shot lexicon."""
+"""Captions, in English, Chinese or both, that name only what is seen. Every word comes from the shot lexicon.
+
+A clip is captioned as often as wanted, each time anew: `write` draws the words, the order and what is left out.
+"""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
-from dataclasses import dataclass
+import re
+from dataclasses import replace
+from types import ModuleType
 
-import numpy as np
+from kinowatt.errors import InputError
+from kinowatt.language import simplified
+from kinowatt.worlds.toybox import chinese, english
+from kinowatt.worlds.toybox.pen import Pen
+from kinowatt.worlds.toybox.seen import SEEN_SHARE, SEEN_TIME, Seen, look, mirrored
 
-from kinowatt.language import LEXICON, plural, simplified
-from kinowatt.worlds.toybox.camera import Path
-from kinowatt.worlds.toybox.physics import Motion, Thing
-from kinowatt.worlds.toybox.scene import Scene
+__all__ = ["LANGUAGES", "REGISTERS", "SEEN_SHARE", "SEEN_TIME", "Seen", "look", "mirrored", "write"]
 
-SEEN_SHARE = 0.002  # of the frame's pixels, where a thing is seen at all
-SEEN_TIME = 0.25  # of the frames
-HILLS, WATER = 65, 66
-PLURAL = {"ball": "balls", "cube": "cubes", "cylinder": "cylinders", "cone": "cones", "turbine": "wind turbines", "panel": "solar panels"}
-UNIT = {"turbine": "座", "panel": "塊", "domino": "張"}
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a caption may say: things by visible share, and the fields of the scene that the picture shows."""
-
-    things: tuple[Thing, ...]
-    event: str | None
-    heading: str | None  # of what moves sideways, in the picture
-    speed: str | None
-    fields: dict[str, str]
-
-
-def look(scene: Scene, motion: Motion, path: Path, raw_THW: np.ndarray) -> Seen:
-    """Judge from the id masks what is visible."""
-    frames, pixels = raw_THW.shape[0], raw_THW[0].size
-    counts = np.stack([np.bincount(frame.ravel(), minlength=256) for frame in raw_THW])
-    share = counts / pixels
-    visible = [k for k in range(len(motion.things)) if (share[:, k + 1] > SEEN_SHARE).mean() >= SEEN_TIME]
-    things = tuple(motion.things[k] for k in visible)
-    fields = {"shot": path.shot, "lens": str(scene.lens_mm), "move": scene.move, "time": scene.time}
-    if share[:, 0].mean() > 0.04 or scene.weather in ("fog", "overcast"):
-        fields["weather"] = scene.weather
-    if share[:, 64:67].sum(1).mean() > 0.04:
-        fields["ground"] = scene.ground
-    if not scene.move.startswith(("orbit", "crane")) and scene.move != "flyover":
-        fields["angle"] = scene.angle
-    if scene.mood:
-        fields["mood"] = scene.mood
-    if scene.beach and share[:, WATER].mean() > 0.01:
-        fields["place"] = "beach"
-    elif share[:, HILLS].mean() > 0.01:
-        fields["place"] = "hills"
-    happens = {"turbine": "turn", "solar": None}.get(scene.event, scene.event) if things else None
-    if happens == "collide" and len(things) < 2:
-        happens = None  # the other one is out of the picture
-    heading = None
-    if happens in ("roll", "collide", "projectile", "domino"):
-        right = path.rows_T44[frames // 2, 1, 0]  # things move along x
-        heading = "right" if right * scene.heading > 0 else "left"
-    says_speed = happens in ("roll", "collide", "projectile", "turn") and scene.speed != "normal"
-    return Seen(things, happens, heading, scene.speed if says_speed else None, fields)
+LANGUAGES = ("en", "zh-Hant", "zh-Hans", "mixed")
+REGISTERS = ("keywords", "sentence", "script", "paragraph")
+DROPPED = (0.05, 0.15, 0.3, 0.4, 0.6)  # shares of the fields that a caption leaves out; 0.3 on the average
+GROUPS = {"C": ("shot", "lens", "angle", "move"), "E": ("time", "weather", "place"), "M": ("mood",)}
+# What comes when: X what happens, C camera, E where and when, M mood. A colon ends what stands before it.
+SENTENCE_ORDERS = (
+    "X E M C",
+    "E X M C",
+    "C X E M",
+    "C E X M",
+    "M X E C",
+    "X C E M",
+    "E C X M",
+    "C: X E M",
+    "X M E C",
+    "X E C M",
+    "E: X C M",
+    "M C X E",
+)
+SCRIPT_ORDERS = ("C E X M", "C X E M", "E C X M", "C M E X", "C E M X", "C X M E")
+PARAGRAPH_ORDERS = ("X E C M", "E X C M", "C X E M", "M X E C", "X C E M", "X M C E", "E X M C", "X E M C", "C E X M")
+KEYWORD_MARKS = (", ", ", ", ", ", " | ", " / ", "; ", " · ", " - ")
 
 
-def write(seen: Seen, *, seed: int, language: str = "en", full: bool = False) -> str:
-    """One caption. `language`: en, zh-Hant or zh-Hans. Not `full`: a random part of the fields is left out."""
+def write(seen: Seen, *, seed: int, language: str = "en", register: str | None = None, split: str = "train", full: bool = False) -> str:
+    """One caption; the same arguments give the same one.
+
+    `language`: en, zh-Hant, zh-Hans or mixed. `register`: keywords, sentence, script or paragraph; None: by lot. `split`: paraphrase
+    uses the words and templates that train never does. Not `full`: a part of the fields is left out. InputError for other values.
+    """
+    if language not in LANGUAGES or register not in (None, *REGISTERS):
+        raise InputError(f"captions are in {', '.join(LANGUAGES)}, as {', '.join(REGISTERS)}; not in {language!r} as {register!r}")
     r = random.Random(seed)
-    english = language == "en"
-    kept = dict(seen.fields)
-    if not full:
-        drop = r.choice((0.1, 0.3, 0.6, 0.85))
-        kept = {slot: value for slot, value in kept.items() if r.random() > (0.8 if slot in ("lens", "angle") else drop)}
-    elif kept.get("angle") == "eye":
-        kept.pop("angle")
-    main = _english(seen, r, kept) if english else _chinese(seen, r, kept)
-    kept.pop("ground", None)
-    rest = [_phrase(slot, value, r, english) for slot, value in kept.items()]
-    if not full:
-        r.shuffle(rest)
-    first = 0 if full or r.random() < 0.6 else min(r.randint(1, 2), len(rest))
-    parts = [p for p in (*rest[:first], main, *rest[first:]) if p]
-    if not parts:  # nothing seen and nothing kept: say at least the time of day
-        parts = [_phrase("time", seen.fields["time"], r, english)]
-    if english:
-        text = ", ".join(parts)
-        return text[0].upper() + text[1:] + "."
-    text = "，".join(parts) + "。"
+    register = register or r.choice(REGISTERS)
+    kept = _kept(seen, register, full, r)
+    pen = Pen(r, split, r.random() < 0.6 if language == "mixed" else language != "en", 0.3 if language == "mixed" else 0.0)
+    text = {"keywords": _keywords, "sentence": _sentence, "script": _script, "paragraph": _paragraph}[register](seen, kept, pen)
+    if not text:  # nothing seen and nothing kept: say at least the time of day
+        text = _stop(_tongue(pen).tail("time", seen.fields["time"], pen), pen)
+    if language == "mixed":
+        text = re.sub(r"(?<=[\u3400-\u9fff])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[\u3400-\u9fff])", " ", text)
+        script = r.random() < 0.5
+        return simplified(text) if script else text
     return simplified(text) if language == "zh-Hans" else text
 
 
-def _phrase(slot: str, value: str, r: random.Random, english: bool) -> str:
-    """A phrase for a value; a direction or the kind of aerial move is sometimes left open."""
-    if slot == "move" and r.random() < 0.2:
-        family = value.split("-")[0]
-        value = "aerial" if family in ("orbit", "flyover") and r.random() < 0.6 else family if family in LEXICON["move"] else value
-    words = LEXICON[slot][value]
-    return r.choice(words.english if english else words.chinese)
+def _kept(seen: Seen, register: str, full: bool, r: random.Random) -> dict[str, str]:
+    """The fields that a caption says, in random order; lens and angle more rarely, as people do."""
+    slots = list(seen.fields)
+    if not full:
+        drop = r.choice(DROPPED)
+        slots = [s for s in slots if r.random() > (max(drop, 0.6) if s in ("lens", "angle") else drop)]
+        r.shuffle(slots)
+    kept = {s: seen.fields[s] for s in slots}
+    if full and kept.get("angle") == "eye":
+        kept.pop("angle")
+    if "surface" in kept and "ground" not in kept:
+        kept.pop("surface")  # it is said of the ground
+    if "move" in kept and not full and r.random() < 0.15:
+        kept["move"] = _family(kept["move"], r)
+    return kept
 
 
-def _look_of(thing: Thing) -> tuple[tuple[str, str], ...]:
-    slots: list[tuple[str, str]] = []
-    if thing.material and thing.kind != "domino":
-        slots.append(("material", thing.material))
-    if thing.size_m and thing.kind in ("ball", "cube", "cylinder", "cone"):
-        slots += [("size", "small")] if thing.size_m < 0.28 else [("size", "large")] if thing.size_m > 0.37 else []
-    if thing.striped:
-        slots.append(("pattern", "striped"))
-    if thing.color:
-        slots.append(("color", thing.color))
-    return tuple(slots)
+def _family(move: str, r: random.Random) -> str:
+    """A direction, or the kind of aerial move, left open."""
+    family = move.split("-")[0]
+    if family in ("orbit", "flyover") and r.random() < 0.6:
+        return "aerial"
+    return family if family in ("pan", "track", "orbit") else move
 
 
-def _name(thing: Thing, r: random.Random, english: bool) -> str:
-    """A name such as "a shiny red ball": the colour is nearly always said, the rest half the time."""
-    said = [(slot, value) for slot, value in _look_of(thing) if r.random() < {"color": 0.95}.get(slot, 0.5)]
-    words = [_phrase(slot, value, r, english) for slot, value in said] + [_phrase("kind", thing.kind, r, english)]
-    if english:
-        return ("an " if words[0][0] in "aeio" else "a ") + " ".join(words)
-    return "一個" + "的".join(["".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def _tongue(pen: Pen) -> ModuleType:
+    return chinese if pen.chinese else english
 
 
-def _group(seen: Seen, r: random.Random, english: bool) -> str:
-    """All things seen: one by one, or counted where they are of one kind."""
-    kinds = Counter(t.kind for t in seen.things)
-    kind, n = kinds.most_common(1)[0]
-    uniform = kind in ("domino", "turbine", "panel")
-    if not uniform and (n == 1 or len(kinds) > 1 or r.random() < 0.7):
-        names = [_name(t, r, english) for t in seen.things]
-        if english:
-            return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-        return "和".join(names)
-    colors = {t.color for t in seen.things}
-    color = _phrase("color", next(iter(colors)) or "", r, english) if len(colors) == 1 and None not in colors else ""
-    if n == 1:
-        noun = "wind turbine" if kind == "turbine" else "solar panel" if kind == "panel" else LEXICON["kind"][kind].english[0]
-        return f"a {noun}" if english else f"一{UNIT.get(kind, '個')}{LEXICON['kind'][kind].chinese[0]}"
-    if english:
-        noun = "dominoes" if kind == "domino" else PLURAL[kind]
-        return " ".join(w for w in (LEXICON["count"][str(n)].english[0], color, noun) if w)
-    number = LEXICON["count"][str(n)].chinese[0]
-    return f"{number}{UNIT.get(kind, '個')}{color}{LEXICON['kind'][kind].chinese[0]}"
+def _other(pen: Pen) -> Pen:
+    """In a mixed caption, sometimes the pen of the other language."""
+    return replace(pen, chinese=not pen.chinese, mix=0.0) if pen.mix and pen.chance(0.4) else pen
 
 
-def _english(seen: Seen, r: random.Random, kept: dict[str, str]) -> str:
-    where = ""
-    if "ground" in kept:
-        noun = _phrase("ground", kept["ground"], r, True)
-        where = " on the " + noun if r.random() < 0.8 or kept["ground"] == "sea" else " over the " + noun
-    if not seen.things:
-        return where.strip()
-    if seen.event is None:
-        return _group(seen, r, True) + where
-    doing = _phrase("event", seen.event, r, True)
-    if len(seen.things) > 1:
-        doing = plural(doing)
-    if seen.speed and r.random() < 0.6:
-        doing += " " + _phrase("speed", seen.speed, r, True)
-    if seen.heading and seen.event != "collide" and r.random() < 0.6:
-        doing += " " + _phrase("heading", seen.heading, r, True)
-    if seen.event == "collide":
-        first, *others = [_name(t, r, True) for t in seen.things]
-        doing = _phrase("event", "collide", r, True)
-        return f"{first} {doing} {' and '.join(others)}{where}"
-    return f"{_group(seen, r, True)} {doing}{where}"
+def _stop(text: str, pen: Pen) -> str:
+    if pen.chinese:
+        return text + "。"
+    return text[:1].upper() + text[1:] + "."
 
 
-def _chinese(seen: Seen, r: random.Random, kept: dict[str, str]) -> str:
-    where = _phrase("ground", kept["ground"], r, False) + "上" if "ground" in kept else ""
-    if not seen.things:
-        return where
-    if seen.event is None:
-        return where + _group(seen, r, False)
-    how = _phrase("speed", seen.speed, r, False) if seen.speed and r.random() < 0.6 else ""
-    if seen.event == "collide":
-        first, *others = [_name(t, r, False) for t in seen.things]
-        return f"{where}{first}{_phrase('event', 'collide', r, False)}{'和'.join(others)}"
-    to = _phrase("heading", seen.heading, r, False) if seen.heading and r.random() < 0.6 else ""
-    return f"{where}{_group(seen, r, False)}{to}{how}{_phrase('event', seen.event, r, False)}"
+def _parts(order: str, seen: Seen, kept: dict[str, str], pen: Pen, form: str, finite: bool) -> list[list[str]]:
+    """The clauses of each group of an order; `form` names the function that puts a value into words."""
+    body = _tongue(pen).main(seen, kept, pen, finite)
+    made = []
+    for group in order.replace(":", "").split():
+        if group == "X":
+            made.append([body] if body else [])
+            continue
+        clauses = []
+        for slot in (s for s in kept if s in GROUPS[group]):
+            other = _other(pen)
+            clauses.append(str(getattr(_tongue(other), form)(slot, kept[slot], other)))
+        made.append(clauses)
+    return made
+
+
+def _keywords(seen: Seen, kept: dict[str, str], pen: Pen) -> str:
+    words = _tongue(pen).keywords(seen, kept, pen)
+    if pen.chance(0.7):
+        pen.r.shuffle(words)
+    mark = pen.r.choice(("，", "、", "，", " ", "；")) if pen.chinese else pen.pick(KEYWORD_MARKS)
+    return str(mark.join(words))
+
+
+def _sentence(seen: Seen, kept: dict[str, str], pen: Pen) -> str:
+    order = pen.pick(SENTENCE_ORDERS)
+    parts = _parts(order, seen, kept, pen, "tail", ":" not in order and pen.chance(0.6))
+    comma, colon = ("，", "：") if pen.chinese else (", ", ": ")
+    if ":" in order and parts[0]:
+        rest = [clause for group in parts[1:] for clause in group]
+        return _stop(comma.join(parts[0]) + colon + comma.join(rest), pen) if rest else _stop(comma.join(parts[0]), pen)
+    clauses = [clause for group in parts for clause in group]
+    return _stop(comma.join(clauses), pen) if clauses else ""
+
+
+def _script(seen: Seen, kept: dict[str, str], pen: Pen) -> str:
+    parts = _parts(pen.pick(SCRIPT_ORDERS), seen, kept, pen, "label", pen.chance(0.7))
+    mark = pen.r.choice(("。", "。\n", "；")) if pen.chinese else pen.r.choice((". ", ".\n", ". ", "; "))
+    lines = [clause if pen.chinese else clause[:1].upper() + clause[1:] for group in parts for clause in group]
+    return mark.join(lines) + ("。" if pen.chinese else ".") if lines else ""
+
+
+def _paragraph(seen: Seen, kept: dict[str, str], pen: Pen) -> str:
+    order = pen.pick(PARAGRAPH_ORDERS)
+    tongue = _tongue(pen)
+    settings = [s for s in kept if s in GROUPS["E"]]
+    led = {s: kept.pop(s) for s in settings[: pen.r.randint(0, 2)]}  # these lead or close the sentence of what happens
+    parts = _parts(order, seen, kept, pen, "sentence", finite=True)
+    comma = "，" if pen.chinese else ", "
+    clauses = [tongue.tail(slot, value, pen) for slot, value in led.items()]
+    at = order.split().index("X")
+    parts[at] = [comma.join([*clauses, *parts[at]] if pen.chance(0.5) else [*parts[at], *clauses])] if parts[at] or clauses else []
+    return ("" if pen.chinese else " ").join(_stop(sentence, pen) for group in parts for sentence in group)

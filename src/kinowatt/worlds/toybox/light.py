@@ -28,49 +28,55 @@ class Hour:
 
 
 HOURS = {
-    "dawn": Hour(10, (1.9, 1.10, 0.62), (0.20, 0.34, 0.64), (0.95, 0.66, 0.54), (0.27, 0.29, 0.39), (0.80, 0.61, 0.56), 0.0, 0.86),
-    "noon": Hour(58, (1.9, 1.80, 1.60), (0.12, 0.31, 0.75), (0.60, 0.75, 0.92), (0.30, 0.37, 0.48), (0.66, 0.76, 0.88), 0.0, 0.66),
-    "dusk": Hour(6, (1.9, 0.72, 0.27), (0.13, 0.15, 0.42), (0.98, 0.42, 0.20), (0.24, 0.21, 0.34), (0.72, 0.38, 0.32), 0.0, 0.95),
-    "night": Hour(34, (0.22, 0.28, 0.46), (0.008, 0.014, 0.05), (0.03, 0.05, 0.11), (0.045, 0.06, 0.12), (0.035, 0.05, 0.10), 0.8, 1.35),
+    "dawn": Hour(12, (1.9, 1.22, 0.74), (0.22, 0.36, 0.62), (0.92, 0.70, 0.56), (0.26, 0.29, 0.37), (0.74, 0.62, 0.56), 0.0, 0.84),
+    "noon": Hour(50, (1.8, 1.68, 1.46), (0.12, 0.30, 0.70), (0.58, 0.72, 0.88), (0.27, 0.34, 0.44), (0.62, 0.72, 0.83), 0.0, 0.66),
+    "dusk": Hour(8, (1.9, 0.80, 0.32), (0.13, 0.17, 0.40), (0.95, 0.46, 0.22), (0.27, 0.255, 0.36), (0.62, 0.38, 0.32), 0.0, 1.15),
+    "night": Hour(34, (0.26, 0.32, 0.46), (0.010, 0.016, 0.045), (0.035, 0.055, 0.10), (0.06, 0.072, 0.11), (0.04, 0.055, 0.09), 0.8, 1.55),
 }
 GROUND_RGB: dict[str, tuple[Rgb, Rgb]] = {
-    "grass": ((0.06, 0.16, 0.03), (0.19, 0.30, 0.07)),
-    "sand": ((0.62, 0.47, 0.29), (0.75, 0.62, 0.43)),
+    "grass": ((0.075, 0.135, 0.048), (0.175, 0.235, 0.105)),
+    "sand": ((0.50, 0.38, 0.24), (0.64, 0.52, 0.36)),
     "pavement": ((0.30, 0.30, 0.31), (0.45, 0.44, 0.42)),
-    "snow": ((0.62, 0.68, 0.80), (0.84, 0.87, 0.92)),
+    "snow": ((0.50, 0.55, 0.65), (0.68, 0.71, 0.76)),
     "sea": ((0.015, 0.10, 0.16), (0.05, 0.22, 0.27)),
     "checker": ((0.20, 0.23, 0.28), (0.62, 0.62, 0.58)),
 }
-COVER = {"clear": 0.06, "cloudy": 0.52, "overcast": 0.92, "fog": 0.5}
-HAZE = {"clear": 1.0, "cloudy": 0.8, "overcast": 0.25, "fog": 0.35}
+COVER = {"clear": 0.06, "cloudy": 0.52, "overcast": 0.92, "fog": 0.5, "rain": 0.97, "snowfall": 0.97}
+HAZE = {"clear": 1.0, "cloudy": 0.8, "overcast": 0.25, "fog": 0.35, "rain": 0.1, "snowfall": 0.15}
 GRADES: dict[str | None, tuple[Rgb, Rgb]] = {  # tint; exposure factor, saturation, contrast
     None: ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
-    "lonely": ((0.88, 0.97, 1.10), (0.85, 0.62, 0.95)),
-    "lively": ((1.08, 1.01, 0.92), (1.04, 1.12, 1.04)),
-    "calm": ((1.03, 1.01, 0.98), (1.10, 0.88, 0.88)),
-    "tense": ((1.06, 0.95, 0.88), (0.90, 0.90, 1.28)),
-    "mysterious": ((0.96, 0.84, 1.18), (0.85, 0.85, 1.08)),
+    "lonely": ((0.84, 0.97, 1.14), (0.88, 0.52, 0.94)),
+    "lively": ((1.07, 1.01, 0.93), (1.03, 1.14, 1.02)),
+    "calm": ((1.04, 1.02, 0.98), (1.12, 0.84, 0.82)),
+    "tense": ((1.04, 0.98, 0.84), (0.92, 0.74, 1.20)),
+    "mysterious": ((0.88, 0.86, 1.22), (0.86, 0.90, 1.05)),
 }
+RAIN_M_S, SNOW_M_S = 8.0, 1.1
 
 
 def _grey(rgb: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(rgb * (1 - share) + rgb.mean() * share)
 
 
-def uniforms(scene: Scene, distance_m: float) -> dict[str, Any]:
-    """The shader's uniforms. Fog is scaled to the camera's distance, so that it veils the land and leaves the subject visible."""
+def uniforms(scene: Scene, distance_m: float, frame_s: float) -> dict[str, Any]:
+    """The shader's uniforms; `frame_s` is the time between frames, of which the shutter is open for half.
+
+    Fog is scaled to the camera's distance, so that it veils the land and leaves the subject visible.
+    """
     hour = HOURS[scene.time]
     sun, zenith, horizon, ambient, fog = (np.array(c) for c in (hour.sun, hour.zenith, hour.horizon, hour.ambient, hour.fog))
-    density = {"clear": 0.05, "cloudy": 0.06, "overcast": 0.12}.get(scene.weather, 0.0) / (distance_m + 15)
+    density = {"clear": 0.05, "cloudy": 0.06, "overcast": 0.12, "rain": 0.35, "snowfall": 0.3}.get(scene.weather, 0.0) / (distance_m + 15)
     if scene.weather == "fog":
-        density = min(0.12, 0.45 / distance_m)
-    if scene.weather in ("overcast", "fog"):
+        density = min(0.10, 0.30 / distance_m)
+    veiled = scene.weather not in ("clear", "cloudy")
+    if veiled:
+        dim = 0.85 if scene.weather == "rain" else 1.0
         sun, zenith, horizon, fog, ambient = (
-            sun * 0.35,
-            _grey(zenith, 0.7) * 0.9,
-            _grey(horizon, 0.5) * 0.9,
-            _grey(fog, 0.5),
-            ambient * 1.25,
+            _grey(sun, 0.5) * (0.22 if scene.weather != "fog" else 0.35) * dim,
+            _grey(zenith, 0.7) * 0.9 * dim,
+            _grey(horizon, 0.65) * 0.85 * dim,
+            _grey(fog, 0.6) * 0.9 * dim,
+            _grey(ambient, 0.4) * 1.35 * dim,
         )
     azimuth, elevation = math.radians(scene.sun_azimuth_deg), math.radians(hour.elevation_deg)
     direction = (math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation))
@@ -78,9 +84,12 @@ def uniforms(scene: Scene, distance_m: float) -> dict[str, Any]:
     near, far = GROUND_RGB[scene.ground]
     radius = max(9.0, 2.2 * distance_m)
     # What little light a clouded night has, the eye adapts to.
-    adapted = 1.6 if scene.time == "night" and scene.weather in ("overcast", "fog") else 1.0
-    wet = float(scene.ground == "pavement" and scene.weather == "overcast")
-    open_sky = scene.weather in ("clear", "cloudy")
+    adapted = 1.35 if scene.time == "night" and veiled else 1.0
+    drift = (2.5 * scene.heading * scene.pace if scene.event == "wind" else 0.15) / RAIN_M_S
+    fall = {"rain": (1.0, RAIN_M_S, drift, 0.5 * RAIN_M_S * frame_s), "snowfall": (2.0, SNOW_M_S, 3 * drift, 0.0)}
+    lamp_azimuth = math.radians(scene.azimuth_deg + math.copysign(50, math.sin(math.radians(scene.sun_azimuth_deg - scene.azimuth_deg))))
+    soft = {"macro": 0.010, "close-up": 0.005}.get(scene.shot, 0.0)
+    lamp = scene.time == "night" and scene.event not in ("turbine", "solar")
     return {
         "SUN": direction,
         "SUN_RGB": sun,
@@ -89,14 +98,26 @@ def uniforms(scene: Scene, distance_m: float) -> dict[str, Any]:
         "AMBIENT": ambient,
         "FOG_RGB": fog,
         "FOG": (density, 0.06 if scene.weather == "fog" else 0.02, HAZE[scene.weather], 0.97),
-        "SKY": (COVER[scene.weather], hour.stars if open_sky else 0.0, 0.01, (scene.seed * 13.7) % 97),
+        "SKY": (COVER[scene.weather], 0.0 if veiled else hour.stars, 0.01, (scene.seed * 13.7) % 97),
         "GROUND": GROUNDS.index(scene.ground),
         "GROUND_A": near,
         "GROUND_B": far,
-        "LAND": (scene.hills * radius * 0.36, radius, 3.5 if scene.beach else 0.0, wet),
-        "LAMP": (1.2, -1.0, 2.4, 1.8 if scene.time == "night" and scene.event not in ("turbine", "solar") else 0.0),
-        "LAMP_RGB": (1.0, 0.72, 0.38),
+        "LAND": (scene.hills * radius * 0.36, radius, 3.5 if scene.beach else 0.0, float(scene.wet)),
+        "FALL": fall.get(scene.weather, (0.0, 0.0, 0.0, 0.0)),
+        "FALL_RGB": (ambient + 0.15 * sun) * (1.7 if scene.weather == "rain" else 2.6),
+        "LENS": (distance_m, soft),
+        "LAMP": (1.9 * math.cos(lamp_azimuth), 1.9 * math.sin(lamp_azimuth), 2.4, 2.4 if lamp else 0.0),
+        "LAMP_RGB": (1.0, 0.70, 0.40),
         "TINT": tint,
         "GRADE": (hour.exposure * exposure * adapted, saturation, contrast),
         "T0": float(scene.seed % 50),
+    }
+
+
+def constants(scene: Scene) -> dict[str, bool]:
+    """What the shader is compiled with: what costs much where a scene lacks it. A program takes seconds to compile, so they are few."""
+    return {
+        "WATER": scene.beach or scene.ground == "sea",
+        "HILLS": scene.hills > 0,
+        "FALLING": scene.weather in ("rain", "snowfall"),
     }

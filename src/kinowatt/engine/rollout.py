@@ -1,0 +1,388 @@
+"""A minute and more: a window of latent frames rolls over the clip. What is clean is decoded and written, noise enters at the far end.
+
+Levels rise along the window, as `noise.lagged` has them: diffusion forcing (Chen et al. 2024, arXiv 2407.01392), in the rolling form of
+Ruhe et al. 2024 (arXiv 2402.09470). Anchors enter with their ceilings, so every mode works here as it does in one go, but the model sees
+an anchor only when the window has come to it. Memory does not grow with the clip: what left the window lies in two files beside the take.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kinowatt.engine import conditioning
+from kinowatt.engine.camera_path import rows_of
+from kinowatt.engine.canvas import picture
+from kinowatt.engine.noise import noise_levels, shifted, up
+from kinowatt.engine.plan import Plan, Roll
+from kinowatt.engine.sample import Guided, solver_of
+from kinowatt.engine.solvers import Solver, Velocity
+from kinowatt.engine.state import Growing, State, Told
+from kinowatt.engine.step_cache import StepCache
+from kinowatt.errors import OutputError, ShotError
+from kinowatt.models.model import Model
+from kinowatt.models.protocols import Conditioning, Denoiser
+from kinowatt.models.steering import ray_maps, steering
+from kinowatt.models.vae import Memory, VideoCodec
+from kinowatt.shot import START, Anchor, CameraKey
+
+RESCALE = 0.7  # how far guidance is kept from widening the spread of a frame: 1 wholly, 0 not at all (LOG.md)
+SPARE_BYTES = 64 * 2**20  # left free beside the frames
+Piece = tuple[torch.Tensor, float]  # of an anchor: one latent frame (1, C, 1, H, W) and its ceiling
+Noise = Callable[[int], torch.Tensor]  # of a latent frame (1, C, 1, H, W)
+
+
+def noise_of(seed: int, shape_1C1HW: Sequence[int]) -> Noise:
+    """The noise of each latent frame by itself, drawn on the CPU: the same wherever a take begins or goes on."""
+
+    def draw(frame: int) -> torch.Tensor:
+        mixed = int(np.random.SeedSequence((seed, frame)).generate_state(1, np.uint64)[0]) >> 1
+        return torch.randn(tuple(shape_1C1HW), generator=torch.Generator().manual_seed(mixed))
+
+    return draw
+
+
+class Steady(Guided):
+    """Guidance that does not add up from frame to frame.
+
+    Each frame leans on those before it, so what guidance adds to spread and colour would be added again and again. The spread of a
+    frame's estimate is drawn back to that of the pass with text alone: Lin et al. 2023 (arXiv 2305.08891), eq. 15 and 16, per frame.
+    """
+
+    def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
+        """Velocity (B, C, F, H, W)."""
+        velocity = super().__call__(x_BCFHW, level_BF, step)
+        if self._difference is None or not isinstance(self.guidance, float | int):
+            return velocity
+        level = up(level_BF)
+        clean, plain = x_BCFHW - level * velocity, x_BCFHW - level * (velocity - (self.guidance - 1.0) * self._difference)
+        spread, wanted = (t.std((1, 3, 4), keepdim=True) for t in (clean, plain))
+        kept = clean * (RESCALE * wanted / spread.clamp_min(1e-6) + 1.0 - RESCALE)
+        return torch.where(level > 0, (x_BCFHW - kept) / level.clamp_min(1e-3), velocity)
+
+
+class Scenes:
+    """Velocity where each latent frame is drawn under the text of its time.
+
+    A text is computed for the whole window, and the frames of its scene take their velocity from it. So a change of text costs passes
+    only while frames of two scenes are in the making, and falls at its frame; the window's middle text would come some frames late.
+    """
+
+    def __init__(self, begins: Sequence[int], velocities: Sequence[Velocity]) -> None:
+        assert begins[0] == 0
+        self.begins, self.velocities = begins, velocities
+
+    def at(self, frame: int) -> int:
+        """Which scene a latent frame belongs to."""
+        return sum(begin <= frame for begin in self.begins) - 1
+
+    def velocity(self, begin: int, moves_F: Sequence[bool]) -> Velocity:
+        """For a window that begins at a latent frame, of which some move."""
+        scenes = [self.at(begin + k) for k in range(len(moves_F))]
+        present = sorted({scene for scene, moves in zip(scenes, moves_F, strict=True) if moves})
+        if len(present) == 1:
+            return self.velocities[present[0]]
+
+        def mixed(x: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
+            own = torch.tensor(scenes, device=x.device)[None, None, :, None, None]
+            total = torch.zeros_like(x)
+            for scene in present:
+                total = torch.where(own == scene, self.velocities[scene](x, level_BF, step), total)
+            return total
+
+        return mixed
+
+
+class Rolling:
+    """The window and its latents `x` (1, C, W, H, W) from step to step; `begin` is the clip's frame at which it stands."""
+
+    def __init__(
+        self, roll: Roll, known: Mapping[int, Piece], noise: Noise, shift: float, x: torch.Tensor | None = None, done: int = 0
+    ) -> None:
+        self.roll, self.known, self.noise, self.shift, self.done = roll, known, noise, shift, done
+        self.begin = roll.begin(done)
+        self.x = torch.cat([self._entering(f) for f in range(self.begin, self.begin + roll.window)], 2) if x is None else x
+
+    def _entering(self, frame: int) -> torch.Tensor:
+        noise = self.noise(frame)
+        if frame not in self.known:
+            return noise
+        latent, ceiling = self.known[frame]
+        return torch.lerp(latent, noise.to(latent), ceiling)
+
+    def levels(self, step: int) -> torch.Tensor:
+        """(1, W) of the frames of the window as it stands, before a step."""
+        frames = range(self.begin, self.begin + self.roll.window)
+        plain = [(f - self.roll.clock(step)) / self.roll.ramp for f in frames]
+        ceiling = [self.known[f][1] if f in self.known else 1.0 for f in frames]
+        level = shifted(torch.tensor(plain, dtype=torch.float64).clamp(0.0, 1.0), self.shift)
+        return noise_levels(level, torch.tensor(ceiling, dtype=torch.float64))[None].to(self.x)
+
+    def step(self, solver: Solver, scenes: Scenes, head: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """One step of all frames that move; returns those that have become clean by it, each (1, C, 1, H, W).
+
+        `head` (1, C, 1, H, W) stands in for the window's first frame, which is clean.
+        """
+        level, after = self.levels(self.done), self.levels(self.done + 1)
+        moves = (level != after)[0].tolist()
+        if any(moves):  # else nothing moves: spend no joules
+            velocity = scenes.velocity(self.begin, moves)
+            shown = velocity if head is None else lambda x, l, step: velocity(torch.cat([head, x[:, :, 1:]], 2), l, step)
+            self.x = solver.step(shown, self.x, level, after, self.done)
+        self.done += 1
+        clean = [self.frame(f) for f in range(self.roll.clean(self.done - 1), self.roll.clean(self.done))]
+        begin = self.roll.begin(self.done)
+        for frame in range(self.begin + self.roll.window, begin + self.roll.window):
+            self.x = torch.cat([self.x[:, :, 1:], self._entering(frame).to(self.x)], 2)
+        self.begin = begin
+        return clean
+
+    def frame(self, number: int) -> torch.Tensor:
+        """One latent frame (1, C, 1, H, W) of the clip that stands in the window."""
+        return self.x[:, :, number - self.begin : number - self.begin + 1].clone()
+
+
+class Decoder:
+    """Latents in, frames out, part by part: `VideoCodec.decode_stream` for latents that are still to come."""
+
+    def __init__(self, codec: VideoCodec) -> None:
+        self.codec, self.memory = codec, Memory()
+
+    @torch.inference_mode()
+    def __call__(self, latents_1CFHW: torch.Tensor, first: bool) -> torch.Tensor:
+        """Frames (1, 3, T, H, W) in [-1, 1] of the latents that follow; `first`: they begin a clip, so their first one holds one frame."""
+        raw = latents_1CFHW * self.codec.latent_std + self.codec.latent_mean
+        frames = self.codec.decoder(raw, self.memory)[:, :, self.codec.stride[0] - 1 if first else 0 :]
+        return frames.float().clamp(-1.0, 1.0)
+
+    def keep(self) -> dict[str, np.ndarray]:
+        """What it remembers, by the names of the layers."""
+        names = {module: name for name, module in self.codec.named_modules()}
+        return {names[module]: tensor.cpu().numpy().copy() for module, tensor in self.memory.items()}
+
+    def remember(self, kept: Mapping[str, np.ndarray], device: torch.device) -> None:
+        """Go on from what it remembered."""
+        self.memory = {self.codec.get_submodule(name): torch.from_numpy(array).to(device) for name, array in kept.items()}
+
+
+@dataclass(eq=False)
+class Rollout:
+    """One clip through a rolling window: from its plan to its frames on disk."""
+
+    plan: Plan
+    model: Model
+    denoiser: Denoiser
+    device: torch.device
+    folder: Path  # for what left the window
+    decoding: Callable[[], AbstractContextManager[None]]  # a phase of the meter
+    step_caches: Sequence[StepCache] = ()
+    placed: list[tuple[int, Anchor]] = field(default_factory=list)  # the frames that are given, and where
+    past: Anchor | None = None  # where the clip goes on from latents
+    pieces: dict[int, Piece] = field(default_factory=dict)  # of what is known
+    beside: torch.Tensor | None = None  # latents outside of time
+    heads: dict[int, torch.Tensor] = field(default_factory=dict)  # latent frame → its last frame, encoded as an image
+    kept: dict[str, np.ndarray] = field(default_factory=dict)  # of the decoder
+    waiting: list[torch.Tensor] = field(default_factory=list)  # latent frames that are clean and not yet decoded
+    decoded: int = 0  # latent frames
+    newest: np.ndarray | None = None  # frame (3, H, W)
+
+    def __post_init__(self) -> None:
+        assert self.plan.roll is not None
+        self.roll, self.decoder, self.codec = self.plan.roll, Decoder(self.model.codec), self.model.codec
+
+    def run(
+        self,
+        text_NLD: torch.Tensor,
+        anchors: Sequence[Anchor],
+        path: Sequence[CameraKey],
+        tell: Told,
+        resume: State | None,
+        pace: Callable[[int], object] | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Frames (T, 3, H, W) uint8 and latents (1, C, F, H, W) float32, as they lie in the files of `folder`.
+
+        `text_NLD`: of the prompt, of each scene, and against them; `anchors` are fitted to the clip. `pace(done)` may raise to end it.
+        ShotError if `resume` is of another shot, WeightsError if its files are gone; OutputError if they cannot be written.
+        """
+        fps = self.model.spec.fps
+        self.placed = conditioning.placed(anchors, self.plan.frames, fps)
+        self.past = next((a for a in anchors if a.latents_CFHW is not None), None)
+        rolling = self._begin(resume)
+        guided = [self._guided(text, text_NLD[-1:]) for text in text_NLD[:-1, None]]
+        scenes = Scenes([0, *(at for at, _ in self.plan.scenes)], guided)
+        steer = rows_of(path, self.plan.frames, fps) if path else None
+        solver = solver_of("euler" if self.model.spec.solver == "unipc" else self.model.spec.solver)
+        for cached in self.step_caches:
+            cached.begin(torch.tensor([[1.0], [0.0], [0.0]]))  # no step is the last for all frames
+        means = {"steps": self.roll.steps, "guidance": self.plan.shot.guidance, "cache": 1, "size": self.plan.shot.size}
+        tell(rolling.done, self.roll.total, None, None)
+        latents, frames = self._files(rolling.done)
+        with latents, frames, torch.inference_mode():
+            while rolling.done < self.roll.total:
+                if pace is not None:
+                    pace(rolling.done)
+                begin = rolling.begin
+                if steer is not None:
+                    channels = self._steering(*steer, begin)
+                    for each in guided:
+                        each.cond = replace(each.cond, steering_BCFHW=channels)
+                for latent in rolling.step(solver, scenes, self.heads.get(begin) if begin else None):
+                    latents.add(latent[0].transpose(0, 1).cpu().numpy())
+                    self.waiting.append(latent)
+                self._decode(self.roll.clean(rolling.done), frames)
+                for cached in self.step_caches if rolling.begin != begin else ():
+                    cached.forget()
+                tell(rolling.done, self.roll.total, self._state(rolling, means), None if self.newest is None else self.newest.copy)
+        return frames.array(), latents.array().transpose(1, 0, 2, 3)[None]
+
+    def give(self, known: conditioning.Known) -> None:
+        """Take what is known over, frame by frame; not the zeros between, which a long clip has many of."""
+        latents, ceilings = known.latents_1CFHW.to(self.device), known.ceiling_1F[0].tolist()
+        inside = len(ceilings) - known.outside
+        if any(ceilings[inside:]):
+            raise ShotError("what a rolling window is shown from outside of time is kept as it is; leave out its strength")
+        self.beside = latents[:, :, inside:].clone() if known.outside else None
+        self.pieces = {f: (latents[:, :, f : f + 1].clone(), ceilings[f]) for f in range(inside) if ceilings[f] < 1.0}
+
+    def _guided(self, text_1LD: torch.Tensor, null_1LD: torch.Tensor) -> Steady:
+        nothing = torch.empty(0, device=self.device)
+        assert self.plan.shot.guidance is not None
+        return Steady(self._network, Conditioning(text_1LD, null_1LD, nothing, nothing), self.plan.shot.guidance)
+
+    def _network(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
+        """The denoiser, which sees what stands outside of time behind the window."""
+        for cached in self.step_caches if self.plan.scenes else ():
+            cached.forget()  # the last pass may have been of another text
+        if self.beside is None:
+            return self.denoiser(x_BCFHW, level_BF, text_BLD)
+        batch, count = len(x_BCFHW), self.beside.shape[2]
+        more = x_BCFHW.shape[1] - self.beside.shape[1]  # channels of steering, which hold nothing there
+        beside = torch.nn.functional.pad(self.beside, (0, 0) * 3 + (0, more)).expand(batch, -1, -1, -1, -1)
+        level = torch.cat([level_BF, level_BF.new_zeros(batch, count)], 1)
+        return self.denoiser(torch.cat([x_BCFHW, beside], 2), level, text_BLD)[:, :, :-count]
+
+    def _steering(self, rows_T44: np.ndarray, focus_m: float, begin: int) -> torch.Tensor:
+        """Channels of the camera's path for the window, relative to where it begins, as in training."""
+        stride = self.codec.stride[0]
+        rows = torch.from_numpy(rows_T44[stride * begin :][: self._frames_of(self.roll.window)])
+        return steering(ray_maps(rows, focus_m, *self._size, stride)[None], torch.zeros(1)).to(self.device)
+
+    def _begin(self, resume: State | None) -> Rolling:
+        channels = self.codec.channels
+        dice = noise_of(self.plan.shot.seed, (1, channels, 1, *self._size))
+
+        def noise(frame: int) -> torch.Tensor:
+            return dice(frame).to(self.device)
+
+        if resume is None:
+            self._warm_up()
+            return Rolling(self.roll, self.pieces, noise, self.model.shift)
+        same = resume.latents_1CFHW.shape == (1, channels, self.roll.window, *self._size) and "roll" in resume.memory
+        if not same or resume.memory["roll"].tolist() != self._told or resume.done > self.roll.total:
+            raise ShotError("the saved state belongs to another shot; begin anew")
+        self.kept = {name.removeprefix("decoder."): array for name, array in resume.memory.items() if name.startswith("decoder.")}
+        self.decoder.remember(self.kept, self.device)
+        heads = {int(name.removeprefix("head.")): array for name, array in resume.memory.items() if name.startswith("head.")}
+        self.heads = {frame: torch.from_numpy(array).to(self.device) for frame, array in heads.items()}
+        self.decoded = self._decoded_at(resume.done)
+        rolling = Rolling(
+            self.roll, self.pieces, noise, self.model.shift, torch.from_numpy(resume.latents_1CFHW).to(self.device), resume.done
+        )
+        self.waiting = [rolling.frame(f) for f in range(self.decoded, self.roll.clean(resume.done))]
+        return rolling
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Rows and columns of a latent frame."""
+        return self.plan.canvas_height // self.codec.stride[1], self.plan.canvas_width // self.codec.stride[2]
+
+    @property
+    def _told(self) -> list[int]:
+        return [self.roll.frames, self.roll.window, self.roll.ramp, self.roll.steps]
+
+    def _warm_up(self) -> None:
+        """Show the decoder what came before the clip, where that is known as latents."""
+        if self.past is None or self.past.latents_CFHW is None:
+            return
+        before = torch.from_numpy(self.past.latents_CFHW)[None, :, : -self._given].to(self.device)
+        for i, part in enumerate(before.split(2, 2)):
+            self.decoder(part, first=i == 0)
+        self.kept = self.decoder.keep()
+
+    @property
+    def _given(self) -> int:
+        """Latent frames at the start that go on from latents."""
+        return 0 if self.past is None else conditioning.latent_frames(self.past.clip.frames, self.codec.stride[0])
+
+    def _chunk_is_full(self, clean: int, decoded: int) -> bool:
+        return clean - decoded >= max(self.roll.behind, 1) or clean == self.roll.frames
+
+    def _decoded_at(self, done: int) -> int:
+        """Latent frames that are decoded after so many steps."""
+        decoded = 0
+        for step in range(1, done + 1):
+            if self._chunk_is_full(self.roll.clean(step), decoded):
+                decoded = self.roll.clean(step)
+        return decoded
+
+    def _frames_of(self, latent_frames: int) -> int:
+        return max(self.codec.stride[0] * (latent_frames - 1) + 1, 0)
+
+    def _files(self, done: int) -> tuple[Growing, Growing]:
+        """Of latents, one at a time, and of frames; cut to what there was after so many steps."""
+        shape = (self.codec.channels, *self._size)
+        needed = self.plan.frames * 3 * self.plan.height * self.plan.width + self.roll.frames * 4 * int(np.prod(shape))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        if not done and free < needed + SPARE_BYTES:
+            said = f"the frames of this clip take {needed / 2**20:.0f} MiB until they are compressed"
+            raise OutputError(f"{said}, and {free / 2**20:.0f} MiB are free at {self.folder}; free some, or ask for less")
+        latents = Growing(self.folder / "latents", shape, np.float32, self.roll.clean(done))
+        size = (3, self.plan.height, self.plan.width)
+        return latents, Growing(self.folder / "frames", size, np.uint8, self._frames_of(self._decoded_at(done)))
+
+    def _decode(self, clean: int, out: Growing) -> None:
+        """Decode what is clean, when there is enough of it, and put its frames to the file."""
+        if not self._chunk_is_full(clean, self.decoded):
+            return
+        latents = torch.cat(self.waiting, 2)
+        if self.past is not None and self.past.latents_CFHW is not None and self.decoded < self._given:
+            own = torch.from_numpy(self.past.latents_CFHW)[None, :, -self._given :][:, :, self.decoded : clean].to(latents)
+            latents = torch.cat([own, latents[:, :, own.shape[2] :]], 2)
+        with self.decoding():
+            signal = self.decoder(latents, first=not self.decoded and self.past is None)
+            if not self.decoded and self.past is not None:
+                signal = signal[:, :, self.codec.stride[0] - 1 :]  # as of a first latent frame, though it has a past
+            frames = picture(conditioning.to_frames(signal), self.plan)
+            begin = self._frames_of(self.decoded)
+            paste(frames, begin, self.placed)
+            out.add(frames)
+            self.newest, self.kept = frames[-1], self.decoder.keep()
+            for k in range(self.decoded, clean):  # what the window begins with holds one frame, as in training
+                last = self._frames_of(k + 1) - 1 - begin
+                self.heads[k] = self.codec.encode(signal[:, :, last : last + 1])
+        self.decoded, self.waiting = clean, []
+
+    def _state(self, rolling: Rolling, means: Mapping[str, object]) -> State:
+        for frame in [f for f in self.heads if f < rolling.begin]:
+            del self.heads[frame]
+        memory = {f"decoder.{name}": array for name, array in self.kept.items()}
+        memory |= {f"head.{frame}": latent.cpu().numpy() for frame, latent in self.heads.items()}
+        levels = rolling.levels(rolling.done).cpu().numpy()
+        return State(rolling.done, rolling.x.cpu().numpy(), levels, means, memory | {"roll": np.array(self._told)})
+
+
+def paste(frames_TCHW: np.ndarray, begin: int, placed: Sequence[tuple[int, Anchor]]) -> None:
+    """Put given pixels back into a part of the clip that begins at a frame, in place; see `conditioning.paste_back`."""
+    end = begin + len(frames_TCHW)
+    for start, anchor in placed:
+        low, high = max(start, begin), min(start + anchor.clip.frames, end)
+        if low < high:
+            inside = replace(anchor, clip=anchor.clip.cut(low - start, high - start), at=START, latents_CFHW=None)
+            conditioning.paste_back(frames_TCHW, [(low - begin, inside)])

@@ -1,0 +1,180 @@
+"""One clip in one go: all its latent frames take their steps together, and are decoded when they are clean."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kinowatt.engine import conditioning, noise, sample, solvers, tiles
+from kinowatt.engine.canvas import off_canvas, picture
+from kinowatt.engine.plan import Plan
+from kinowatt.engine.runtime import Runtime
+from kinowatt.engine.state import State, Told
+from kinowatt.engine.step_cache import StepCache
+from kinowatt.errors import DeviceError, ShotError
+from kinowatt.models.model import Model
+from kinowatt.models.protocols import Conditioning
+from kinowatt.models.wan_model import WanModel
+from kinowatt.shot import Anchor
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """What it takes to make one plan in one go."""
+
+    plan: Plan
+    model: Model | WanModel
+    runtime: Runtime
+    device: torch.device
+    step_caches: Sequence[StepCache]
+
+    def denoise(
+        self,
+        text: torch.Tensor,
+        known: conditioning.Known,
+        steering_1CFHW: torch.Tensor | None,
+        tell: Told,
+        resume: State | None,
+        pace: Callable[[int], int] | None,
+    ) -> tuple[torch.Tensor, int, list[str]]:
+        """Clean latents (1, C, F, H, W), the steps that were taken, and notes.
+
+        `text` (2, L, D): of the prompt, and against it. `pace(done)`: how many steps are still to be taken. ShotError if the saved state
+        is of another shot.
+        """
+        shot, notes = self.plan.shot, list[str]()
+        assert shot.steps is not None
+        assert shot.guidance is not None
+        assert shot.cache is not None
+        rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift, least=self.model.spec.least_level)
+        if resume is not None:
+            rows = torch.from_numpy(resume.schedule_SF)
+        tell(resume.done if resume else 0, len(rows) - 1, None, None)
+        solver, more = self._solver(rows, known.ceiling_1F, resume)
+        notes += more
+        inside = known.ceiling_1F.shape[1] - known.outside
+        # Two strengths are those of the model; one that is named would count for both of its networks.
+        guidance = shot.guidance if self.plan.guidance_low is None else None
+        means = {"steps": shot.steps, "guidance": guidance, "cache": shot.cache, "size": shot.size}
+
+        def replan(done: int, schedule_SF: torch.Tensor) -> torch.Tensor:
+            nonlocal rows
+            if pace is not None and (left := pace(done)) != len(schedule_SF) - 1 - done:
+                schedule_SF = noise.replanned(schedule_SF, done, left, shift=self.model.shift)
+                for cached in self.step_caches:
+                    cached.replan(schedule_SF)
+            rows = schedule_SF
+            return rows
+
+        def step(done: int, of: int, x: torch.Tensor, clean: torch.Tensor) -> None:
+            look = functools.partial(self._look, clean[:, :, :inside])
+            memory = {name: tensor.numpy() for name, tensor in solver.memory().items()}
+            state = State(done, x.cpu().numpy(), rows.cpu().numpy(), means, memory)
+            tell(done, of, state, look)
+
+        for cached in self.step_caches:
+            cached.begin(rows)
+        if self.step_caches and resume is not None:
+            notes.append("the take went on with an empty step cache, so it differs a little from one that was not broken off")
+        ceiling = known.ceiling_1F.to(self.device)
+        cond = Conditioning(text[:1], text[1:], known.latents_1CFHW.to(self.device), ceiling, steering_1CFHW)
+        latents = sample.denoise(
+            self.runtime.denoiser,
+            cond,
+            self._start(cond, resume),
+            rows,
+            guidance=self._guidance(),
+            cache=shot.cache,
+            solver=solver,
+            on_step=step,
+            replan=replan,
+            done=resume.done if resume else 0,
+        )[:, :, :inside]
+        if len(rows) - 1 != shot.steps:
+            notes.append(f"{len(rows) - 1} steps were taken instead of {shot.steps}, to keep to the budget")
+        return latents, len(rows) - 1, notes
+
+    def _solver(self, rows_SF: torch.Tensor, ceiling_1F: torch.Tensor, resume: State | None) -> tuple[solvers.Solver, list[str]]:
+        """The model's own, where the frames' levels allow it; else Euler's, and a note."""
+        wanted = self.model.spec.solver
+        if wanted == "unipc" and not solvers.steps_alike(rows_SF, ceiling_1F):
+            return solvers.Euler(), ["steps were taken by Euler's method: the frames have levels of their own"]
+        solver = sample.solver_of(wanted)
+        if resume is not None:
+            solver.remember({name: torch.from_numpy(array) for name, array in resume.memory.items()}, torch.empty(0, device=self.device))
+        return solver, []
+
+    def _guidance(self) -> sample.Guidance:
+        """One strength, or that of the network that works at a level."""
+        high, low = self.plan.shot.guidance, self.plan.guidance_low
+        assert high is not None
+        if low is None or not isinstance(self.model, WanModel):
+            return high
+        experts = self.model.experts
+        return lambda level: experts.guidance(level, high, low)
+
+    def decode(self, latents_1CFHW: torch.Tensor, anchors: Sequence[Anchor], tell: Callable[[int], None]) -> tuple[np.ndarray, list[str]]:
+        """Latents to frames of the wanted size, with given pixels put back, and notes.
+
+        In ever smaller tiles where memory does not suffice for all at once. A clip that goes on from latents is decoded with all that
+        came before it.
+        """
+        skip = 0
+        for anchor in anchors:
+            if anchor.latents_CFHW is not None:
+                past = torch.from_numpy(anchor.latents_CFHW)[None].to(latents_1CFHW)
+                given = (anchor.clip.frames - 1) // self.model.codec.stride[0] + 1
+                skip = (past.shape[2] - given) * self.model.codec.stride[0]
+                latents_1CFHW = torch.cat([past, latents_1CFHW[:, :, given:]], 2)
+        notes: list[str] = []
+        for tile in (None, *tiles.smaller(latents_1CFHW.shape[3:])):
+            stream = self.runtime.decode_stream(latents_1CFHW) if tile is None else tiles.decode(self.runtime.codec, latents_1CFHW, tile)
+            try:
+                frames_TCHW = self._pictures(stream, skip, tell)
+            except (torch.OutOfMemoryError, MemoryError):
+                last = tile
+            else:
+                given_at = conditioning.placed(anchors, self.plan.frames, self.model.spec.fps)
+                conditioning.hand_over(frames_TCHW, given_at)
+                conditioning.paste_back(frames_TCHW, given_at)
+                return frames_TCHW, notes
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            notes = [
+                "memory did not suffice for decoding all of the picture at once: tiles of it were decoded, which may show at their seams"
+            ]
+        raise DeviceError(f"decoding fails even in tiles of {last}; free some memory")
+
+    def _pictures(self, stream: Iterator[torch.Tensor], skip: int, tell: Callable[[int], None]) -> np.ndarray:
+        """Frames of the wanted size from decoded ones, of which the first `skip` are not wanted."""
+        out = np.empty((self.plan.frames, 3, self.plan.height, self.plan.width), np.uint8)
+        done = -skip
+        with torch.inference_mode():
+            for signal in stream:
+                new = conditioning.to_frames(signal)[max(-done, 0) :]
+                done += signal.shape[2]
+                if len(new):
+                    out[done - len(new) : done] = picture(new, self.plan)
+                tell(max(done, 0))
+        return out
+
+    def _start(self, cond: Conditioning, resume: State | None) -> torch.Tensor:
+        """Noise of the shot's seed, or the latents of a saved state. ShotError if the state is of another shot."""
+        shape = cond.known_BCFHW.shape
+        if resume is None:
+            # Drawn on the CPU, so that a seed means the same picture on every device.
+            return torch.randn(shape, generator=torch.Generator().manual_seed(self.plan.shot.seed)).to(self.device)
+        if resume.latents_1CFHW.shape != shape or resume.done > len(resume.schedule_SF) - 1:
+            raise ShotError("the saved state belongs to another shot; begin anew")
+        return torch.from_numpy(resume.latents_1CFHW).to(self.device)
+
+    def _look(self, clean_1CFHW: torch.Tensor) -> np.ndarray:
+        """The middle of the clip as one frame (3, H, W), decoded alone, at the size that the network computes."""
+        middle = clean_1CFHW.shape[2] // 2
+        with torch.inference_mode():
+            signal = self.runtime.codec.decode(clean_1CFHW[:, :, middle : middle + 1])
+        return off_canvas(conditioning.to_frames(signal), self.plan)[0]

@@ -1,0 +1,103 @@
+"""How the codec is trained: reconstruction of random crops, half of them on a subject, half of them mirrored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from kinowatt.engine.conditioning import to_signal
+from kinowatt.models import weights
+from kinowatt.models.vae import CODECS, VideoCodec
+from kinowatt.train.data import HELD_OUT, Block, raw_blocks
+from kinowatt.train.loss import reconstruction_loss
+from kinowatt.train.recipes import Recipe
+from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
+
+KL_WEIGHT = 1e-5  # per latent number: keeps latents near unit size without blurring them
+
+
+class CodecTask:
+    """Reconstruction with a little noise on the latents."""
+
+    name, ema_decay = "codec", 0.998
+
+    def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float) -> None:
+        self.recipe, self.device, self.lr = recipe, device, recipe.codec_lr
+        self.codec = VideoCodec(CODECS[recipe.codec])
+        self.module: nn.Module = self.codec
+        raw = cache / "raw" if recipe.keep_raw else None
+        held = range(HELD_OUT, HELD_OUT + EXAM_BLOCKS)
+        self.held_out = list(raw_blocks(raw, held, recipe.buckets, recipe.workers))
+        self.blocks = in_time(raw_blocks(raw, range(recipe.raw_blocks), recipe.buckets, recipe.workers), deadline)
+
+    def start(self, folder: Path) -> float | None:
+        """Begin with the weights of a model folder; returns the joules that they have cost. WeightsError."""
+        path = folder / "codec.safetensors"
+        self.codec.load_state_dict(VideoCodec.from_file(path).state_dict())
+        cost: float | None = weights.load(path)[1].get("total_J")
+        return cost
+
+    def loss(self, step: int) -> tuple[torch.Tensor, int]:
+        """Weighted L1 and gradient loss with a little KL on this step's crops."""
+        signal, subject = self._crops(np.random.default_rng(step))
+        mean, log_variance = self.codec.moments(signal)
+        made = self.codec.decode_raw(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
+        return reconstruction_loss(made.float(), signal, subject) + KL_WEIGHT * kl.float(), len(signal)
+
+    def _crops(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        size, frames = self.recipe.codec_crop, self.recipe.codec_frames
+        signals, subjects = [], []
+        for _ in range(self.recipe.codec_batch):
+            block = self.blocks[rng.integers(len(self.blocks))]
+            n = rng.integers(len(block.ids_NTHW))
+            t = rng.integers(block.ids_NTHW.shape[1] - frames + 1)
+            y, x = _corner(rng, block.ids_NTHW[n, t], size)
+            window = np.s_[n, t : t + frames]
+            turn = rng.choice((-1, 1))
+            signals.append(block.frames_NTCHW[window][..., y : y + size, x : x + size][..., ::turn])
+            subjects.append(block.ids_NTHW[window][..., y : y + size, x : x + size][..., ::turn] > 0)
+        signal = torch.from_numpy(np.stack(signals)).to(self.device).permute(0, 2, 1, 3, 4).float().div(127.5).sub(1.0)
+        return signal, torch.from_numpy(np.stack(subjects)).to(self.device).float()
+
+    def examine(self) -> dict[str, float]:
+        """PSNR in dB on held-out scenes, over the frame and over the subjects' masks; sets the latents' mean and spread first."""
+        self.codec.measure_latents(s for s, _ in self._clips(self.blocks[:6]))
+        squares, subject_squares, pixels = [], 0.0, 0.0
+        for signal, ids in self._clips(self.held_out):
+            with torch.autocast(self.device.type, torch.bfloat16):
+                made = self.codec.decode(self.codec.encode(signal))
+            error = ((made.float() - signal) / 2).square().mean(1)
+            squares.append(float(error.mean()))
+            subject_squares += float(error[ids > 0].sum())
+            pixels += float((ids > 0).sum())
+        psnr = float(np.mean([-10 * np.log10(s) for s in squares]))
+        return {
+            "psnr_dB": round(psnr, 2),
+            "subject_psnr_dB": round(-10 * np.log10(subject_squares / max(pixels, 1)), 2),
+            "clips": len(squares),
+        }
+
+    def _clips(self, blocks: list[Block]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for block in blocks:
+            for frames_TCHW, ids_THW in zip(block.frames_NTCHW, block.ids_NTHW, strict=True):
+                yield to_signal(frames_TCHW).to(self.device), torch.from_numpy(ids_THW)[None].to(self.device)
+
+    def export(self, folder: Path, receipt: dict[str, Any]) -> None:
+        """Write codec.safetensors."""
+        config = {"codec": dataclasses.asdict(self.codec.config), "held_out": receipt["held_out"], "total_J": receipt["total_J"]}
+        weights.save(folder / "codec.safetensors", halved(self.codec), config)
+
+
+def _corner(rng: np.random.Generator, ids_HW: np.ndarray, size: int) -> tuple[int, int]:
+    """Top left corner of a crop: anywhere, or around a random subject pixel."""
+    height, width = ids_HW.shape
+    where = np.argwhere(ids_HW) if rng.random() < 0.6 else np.zeros((0, 2))
+    y, x = where[rng.integers(len(where))] - size // 2 if len(where) else (rng.integers(height), rng.integers(width))
+    return int(np.clip(y, 0, height - size)), int(np.clip(x, 0, width - size))

@@ -1,0 +1,156 @@
+"""How spark's denoiser is trained: flow matching on cached latents, in every mode, with captions in words that never repeat."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from kinowatt import language
+from kinowatt.engine.parallel import World
+from kinowatt.errors import WeightsError
+from kinowatt.models import weights
+from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
+from kinowatt.models.protocols import Denoiser
+from kinowatt.models.steering import steered, steering
+from kinowatt.models.text import TextConfig, TextEncoder
+from kinowatt.train.data import HELD_OUT
+from kinowatt.train.latents import Draw, LatentStore, latent_blocks
+from kinowatt.train.loss import velocity_loss
+from kinowatt.train.recipes import Recipe
+from kinowatt.train.shard import Rows
+from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
+
+PATH_SHARE = 0.3  # of clips whose camera path is given as rays
+REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside of time
+SHORT = (5, 1)  # latent frames of the shorter clips: 17 pixel frames, and a picture
+SHORT_SHARE = 0.2
+
+
+class Spark(nn.Module):
+    """What the denoiser's file holds: the DiT and its text encoder, trained together."""
+
+    def __init__(self, dit: DiTConfig, text: TextConfig) -> None:
+        super().__init__()
+        self.dit, self.text = VideoDiT(dit), TextEncoder(text)
+
+    def forward(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, ids_BL: torch.Tensor) -> torch.Tensor:
+        """Velocity, of a text as its token rows (B, L)."""
+        return self.dit(x_BCFHW, level_BF, self.text(ids_BL))
+
+    def start(self, tensors: dict[str, torch.Tensor], config: dict[str, Any]) -> None:
+        """Take over the weights of a denoiser's file: input channels and words that it lacks begin at zero. WeightsError."""
+        mine = self.state_dict()
+        patches, embed = mine["dit.patch_embedding.weight"], mine["text.embed.weight"]
+        try:
+            theirs = {k: v.float() for k, v in tensors.items()}
+            old = theirs["dit.patch_embedding.weight"]
+            theirs["dit.patch_embedding.weight"] = torch.cat([old, torch.zeros_like(patches[:, old.shape[1] :])], 1)
+            row = {token: i + 1 for i, token in enumerate(config["text"]["vocabulary"])}
+            table = theirs["text.embed.weight"]
+            # Words that are new to the weights begin as an average word.
+            grown = table[1 : len(row) + 1].mean(0).expand_as(embed).clone()
+            grown[0] = 0.0
+            for token, i in self.text.row.items():
+                if token in row:
+                    grown[i] = table[row[token]]
+            grown[-self.text.config.buckets :] = table[-self.text.config.buckets :]
+            self.load_state_dict(theirs | {"text.embed.weight": grown})
+        except (KeyError, RuntimeError) as error:
+            said = str(error).splitlines()[0]
+            raise WeightsError(f"these weights do not fit the recipe's network; start from others ({said})") from error
+
+
+class SparkTask:
+    """Flow matching with random ceilings per latent frame on cached latents of the frozen codec."""
+
+    name, ema_decay = "spark", 0.9995
+
+    def __init__(
+        self, recipe: Recipe, cache: Path, folder: Path, device: torch.device, deadline: float, world: World | None = None
+    ) -> None:
+        self.recipe, self.device, self.lr, self.world = recipe, device, recipe.spark_lr, world
+        dit = DITS[recipe.dit]
+        self.model = Spark(dit, TextConfig(language.VOCABULARY, width=dit.text_dim))
+        self.module: nn.Module = self.model
+        self.denoiser: Denoiser = self.model if world is None else Rows(self.model, world)
+        codec_path = folder / "codec.safetensors"
+        latents = cache / f"latents-{weights.sha256(codec_path)[:12]}"
+        raw = cache / "raw" if recipe.keep_raw else None
+
+        def paths(blocks: range, deadline: float) -> list[Path]:
+            """Of all blocks; each process makes its part of them."""
+            own = blocks if world is None else blocks[world.rank :: world.size]
+            made = in_time(latent_blocks(raw, latents, codec_path, own, recipe.buckets, recipe.workers, device), deadline)
+            return made if world is None else [path for part in world.gathered(made) for path in part]
+
+        self.held_out = LatentStore(paths(range(HELD_OUT, HELD_OUT + EXAM_BLOCKS), math.inf), self.model.text)
+        self.store = LatentStore(paths(range(recipe.latent_blocks), deadline), self.model.text)
+
+    def start(self, folder: Path) -> float | None:
+        """Begin with the weights of a model folder; returns the joules that they have cost. WeightsError."""
+        tensors, config = weights.load(folder / "denoiser.safetensors")
+        self.model.start(tensors, config)
+        cost: float | None = config.get("total_J")
+        return cost
+
+    def loss(self, step: int) -> tuple[torch.Tensor, int]:
+        """Velocity loss of this step's batch."""
+        generator = torch.Generator().manual_seed(step)
+        draw = self.store.draw(self.recipe.spark_batch, generator)
+        keep = torch.rand(len(draw.rows_BL), 1, generator=generator) >= self.recipe.caption_dropout
+        return self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * keep), generator), len(draw.rows_BL)
+
+    def _loss(self, draw: Draw, generator: torch.Generator) -> torch.Tensor:
+        """Of whole clips, or the beginning of them; with a camera path or none; with a reference beside them or none."""
+        clean, rays = draw.clean_BCFHW, draw.rays_BCFHW
+        chance = torch.rand(2, generator=generator)
+        frames = SHORT[int(chance[1] * len(SHORT))] if chance[0] < SHORT_SHARE else clean.shape[2]
+        clean, rays = clean[:, :, :frames], rays[:, :, :frames]
+        path = torch.rand(len(clean), generator=generator) < PATH_SHARE
+        beside = draw.looks_BCFHW if frames > 1 and torch.rand(1, generator=generator) < REFERENCE_SHARE else None
+        rays = rays * path[:, None, None, None, None]
+        if beside is not None:
+            rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)
+        channels = steering(rays, torch.zeros(len(clean))).to(self.device)
+        return velocity_loss(
+            steered(self.denoiser, channels),
+            clean.to(self.device).float(),
+            draw.rows_BL.to(self.device),
+            self.recipe.shift,
+            generator,
+            beside=None if beside is None else beside.to(self.device).float(),
+        )
+
+    def examine(self) -> dict[str, float]:
+        """Velocity loss on held-out scenes, with their captions and with none, at the same noise."""
+        figures = {}
+        for name, keep in (("loss", 1), ("loss_without_text", 0)):
+            generator, losses = torch.Generator().manual_seed(0), []
+            for _ in range(8):
+                draw = self.held_out.draw(16, generator)
+                with torch.autocast(self.device.type, torch.bfloat16):
+                    losses.append(float(self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * keep), generator)))
+            figures[name] = round(float(np.mean(losses)), 4)
+        return figures | {"training_clips": float(self.store.clips)}
+
+    def described(self, receipt: dict[str, Any]) -> dict[str, Any]:
+        """What stands beside the weights in their file."""
+        return {
+            "dit": dataclasses.asdict(self.model.dit.config),
+            "text": self.model.text.config.to_json(),
+            "shift": self.recipe.shift,
+            "held_out": receipt["held_out"],
+            "total_J": receipt["total_J"],
+        }
+
+    def export(self, folder: Path, receipt: dict[str, Any]) -> None:
+        """Write denoiser.safetensors."""
+        tensors = halved(self.model)
+        if self.world is None or self.world.rank == 0:
+            weights.save(folder / "denoiser.safetensors", tensors, self.described(receipt))

@@ -1,0 +1,93 @@
+"""The judges say what stands in front of them, and refuse a world that they did not learn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kinowatt.clip import Clip
+from kinowatt.errors import WeightsError
+from kinowatt.exam import judges, learn, pictures
+from kinowatt.exam.eye import WHOLE, Sight
+from kinowatt.exam.judges import Judges
+from kinowatt.exam.pictures import COLOURS, FIELDS, KINDS, LOOKS, SIDE
+
+
+def sight(things: list[tuple[str, str, slice, slice]], looks: int = 4) -> Sight:
+    """What the Eye would say if it were sure: things as boxes of a kind and a colour."""
+    kinds, colours = torch.zeros(looks, len(KINDS) + 1, 48, 48), torch.zeros(looks, len(COLOURS) + 1, 48, 48)
+    kinds[:, 0] = 1.0
+    centres = torch.full((looks, 48, 48), -9.0)
+    for kind, colour, rows, columns in things:
+        kinds[:, 1 + KINDS.index(kind), rows, columns] = 9.0
+        colours[:, 1 + COLOURS.index(colour) if colour else 0, rows, columns] = 9.0
+        centres[:, (rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2] = 9.0
+    return Sight(kinds, colours, centres, {name: torch.zeros(looks, len(FIELDS[name])) for name in WHOLE})
+
+
+def test_things_are_counted_named_and_measured() -> None:
+    seen = sight([("ball", "red", slice(0, 12), slice(0, 10)), ("cone", "blue", slice(20, 44), slice(20, 30))])
+    found, count = judges.things(seen)
+    assert {(t.kind, t.color, t.height) for t in found} == {("ball", "red", 0.25), ("cone", "blue", 0.5)}
+    assert count == 2
+    assert judges.things(sight([])) == ((), 0)
+    gone = sight([("ball", "red", slice(0, 12), slice(0, 10))], looks=8)
+    gone.kinds[1:, 1:] = -9.0  # seen in one look of eight
+    assert judges.things(gone)[0] == ()
+
+
+def test_things_without_a_colour_are_known_by_their_kind() -> None:
+    found, count = judges.things(sight([("turbine", "", slice(2, 40), slice(2, 8)), ("turbine", "", slice(2, 40), slice(20, 26))]))
+    assert [(t.kind, t.color) for t in found] == [("turbine", None)]
+    assert count == 2
+
+
+def test_judges_are_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    made, path = Judges(), tmp_path / "judges.safetensors"
+    made.save(path, {"scenes": 3})
+    again = judges.load(path)
+    assert path.stat().st_size < 1.5e6
+    assert again.facts == {"scenes": 3}
+    clip = Clip(np.random.default_rng(0).integers(0, 256, (33, 3, 64, 64), dtype=np.uint8), fps=16.0)
+    verdict = again.judge(clip)
+    assert set(verdict.fields) == {*WHOLE, "move", "mood"}
+    assert verdict.causes["brightness"] == pytest.approx(0.5, abs=0.02)
+    assert pictures.watched(clip).shape == (LOOKS, 3, SIDE, SIDE)
+    monkeypatch.setattr(judges, "TABLES", judges.TABLES | {"kinds": (*KINDS, "teapot")})
+    with pytest.raises(WeightsError, match="another world"):
+        judges.load.__wrapped__(path)
+    with pytest.raises(WeightsError, match=r"kinowatt\.exam\.learn"):
+        judges.load.__wrapped__(tmp_path / "none")
+
+
+def test_the_eye_learns(one_thread: None) -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    eye, x = Judges().eye, torch.zeros(4, 3, 32, 32)
+    kinds, colours = torch.zeros(4, 16, 16, dtype=torch.long), torch.full((4, 16, 16), learn.IGNORED)
+    ids = np.zeros((4, 16, 16), np.uint8)
+    for i, (row, column) in enumerate(rng.integers(0, 10, (4, 2))):
+        x[i, i % 3, 2 * row : 2 * row + 12, 2 * column : 2 * column + 12] = 1.0
+        kinds[i, row : row + 6, column : column + 6], colours[i, row : row + 6, column : column + 6] = 1, 1 + i % 3
+        ids[i, row : row + 6, column : column + 6] = 1
+    told = (kinds, colours, torch.from_numpy(learn.centres(ids)), torch.zeros(4, len(WHOLE), dtype=torch.long))
+    optimiser = torch.optim.AdamW(eye.parameters(), 3e-3)
+    losses = []
+    for _ in range(40):
+        loss = learn.eye_loss(eye(x), *told)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+    assert (eye(x).kinds.argmax(1) == kinds).float().mean() > 0.95
+
+
+def test_a_centre_is_where_a_thing_is() -> None:
+    ids = np.zeros((1, 20, 20), np.uint8)
+    ids[0, 2:9, 4:11], ids[0, 19, 19] = 1, 2  # the second is too small to be seen
+    hills = learn.centres(ids)
+    assert np.argwhere(hills[0] == 1.0).tolist() == [[5, 7]]
+    assert hills[0, 19, 19] < 0.01
