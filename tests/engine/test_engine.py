@@ -139,7 +139,7 @@ def test_a_model_of_ones_own_is_not_called_spark(camera: Engine) -> None:
 
 
 def test_no_known_word_is_said(camera: Engine) -> None:
-    assert any("understood no word" in w for w in camera.plan(Shot("zebra opera", size=(64, 48))).warnings)
+    assert any("understood no word" in w for w in camera.plan(Shot("flumph opera", size=(64, 48))).warnings)
 
 
 def test_the_size_follows_the_footage(camera: Engine) -> None:

@@ -256,11 +256,11 @@ def test_webhooks_verify_with_the_official_client(shop: Shop) -> None:
 
 
 def test_lexicon_and_health_and_metrics(shop: Shop) -> None:
-    text = "A Red ball, 孤獨 zebra"
+    text = "A Red ball, 孤獨 flumph"
     read = shop.client.get("/v1/lexicon", params={"text": text}).json()
-    assert [text[a:b] for a, b, _ in read["spans"]] == ["Red", "ball", "孤獨", "zebra"]
+    assert [text[a:b] for a, b, _ in read["spans"]] == ["Red", "ball", "孤獨", "flumph"]
     assert [t for *_, t in read["spans"]] == ["color=red", "kind=ball", "mood=lonely", None]
-    assert read["not_understood"] == ["zebra"]
+    assert read["not_understood"] == ["flumph"]
     shop.create()
     shop.work()
     assert shop.client.get("/healthz").json()["queue"] == {"queued": 0, "in_progress": 0}

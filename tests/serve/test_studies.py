@@ -351,7 +351,10 @@ def test_the_networks_come_from_another_process(tmp_path: Path) -> None:
     database.migrate()
     store = Store(tmp_path)
     studies = Studies(Jobs(database, store), Files(database, store))
+    first = studies.inputs.options()
+    assert (first["ready"], first["networks"]) == (False, []), "nobody waits for it"
     codes = studies.inputs.codes()
+    assert studies.inputs.options()["ready"]
     assert {"1-HV-mixed--0-sw", "1-MV-rural--0-sw"} <= set(codes)
     assert not any("complete_data" in code for code in codes)
     database.engine.dispose()

@@ -112,8 +112,9 @@ def test_training_never_uses_what_the_exam_keeps_back() -> None:
             assert split != "paraphrase", (text, text[start:end])
         text = write(drawn(i), seed=i, language=("en", "zh-Hans")[i % 2], split="paraphrase")
         for start, end, _ in language.spans(text):
-            counts[kept.get(language.folded(text[start:end]), "train")] += 1
-    assert counts["paraphrase"] > counts["train"]
+            if word := kept.get(language.folded(text[start:end])):
+                counts[word] += 1
+    assert counts["paraphrase"] > 5 * counts["train"], counts
 
 
 def _own_phrases(split: str) -> set[str]:

@@ -107,7 +107,8 @@ def test_cameras_move_as_they_are_named() -> None:
         elif kind in ("track", "orbit"):
             assert np.dot(shift, start[1, :3]) * sign > 0.1
         elif kind == "dolly":
-            assert np.dot(shift, start[3, :3]) * (1 if way == "in" else -1) > 0.1
+            assert np.dot(shift, start[3, :3]) * (-1 if way == "out" else 1) > 0.1
+            assert (end[0, 3] < 0.8 * start[0, 3]) == (way == "zoom")
         elif kind == "zoom":
             assert (end[0, 3] - start[0, 3]) * (1 if way == "in" else -1) > 0.1
         elif kind == "crane":

@@ -16,7 +16,7 @@ from kinowatt.errors import ShotError
 from kinowatt.models.protocols import Codec
 from kinowatt.shot import END, OUTSIDE, START, Anchor
 
-FADE_FRAMES = 15  # beside given pixels, into which what the codec loses of them fades: about a second
+FADE_FRAMES = 8  # beside given pixels, into which what the codec loses of them fades
 STILL = 12.0  # grey values by which a place changes when a third of its details is kept
 WARM_UP = 2  # latents encoded before an anchor that does not start the clip; they settle the encoder's memory
 OUTSIDE_FRAMES = 9  # of a reference outside of time: enough to know a face, cheap enough to carry through every step
@@ -145,7 +145,7 @@ def hand_over(frames_TCHW: np.ndarray, given: Sequence[tuple[int, Anchor]]) -> N
     """Give what the codec has lost of given pixels to the frames beside them, in place, before those pixels are pasted back.
 
     Else the picture would turn softer, and often into another tint, from one frame to the next. The mean colour is carried on as it is,
-    details where the picture has not moved since; both fade within FADE_FRAMES.
+    details where nothing moves, neither in the given frames nor since; both fade within FADE_FRAMES.
     """
     hard = [(start, anchor.clip.frames_TCHW) for start, anchor in given if anchor.strength == 1.0]
     known = {frame for start, clip in hard for frame in range(start, start + len(clip))}
@@ -153,15 +153,16 @@ def hand_over(frames_TCHW: np.ndarray, given: Sequence[tuple[int, Anchor]]) -> N
     for start, clip in hard:
         for edge, way in ((start, -1), (start + len(clip) - 1, 1)):
             coded = frames_TCHW[edge].astype(np.float32)
-            lost[edge, way] = coded, clip[edge - start] - coded
-    for (edge, way), (coded, left) in lost.items():
+            last, earlier = clip[edge - start].astype(np.float32), clip[edge - start - way * min(4, len(clip) - 1)]
+            lost[edge, way] = coded, last - coded, np.exp(-np.abs(last - earlier).mean(axis=0) / STILL)
+    for (edge, way), (coded, left, stood) in lost.items():
         tint = left.mean(axis=(1, 2), keepdims=True)
         for away in range(1, FADE_FRAMES + 1):
             frame = edge + way * away
             if frame in known or not 0 <= frame < len(frames_TCHW):
                 break
             now = frames_TCHW[frame].astype(np.float32)
-            still = np.exp(-np.abs(now - coded).mean(axis=0) / STILL)
+            still = stood * np.exp(-np.abs(now - coded).mean(axis=0) / STILL)
             now += (tint + (left - tint) * still) * (0.5 + 0.5 * np.cos(np.pi * away / (FADE_FRAMES + 1)))
             frames_TCHW[frame] = now.round().clip(0, 255).astype(np.uint8)
 

@@ -182,7 +182,7 @@ def work(plan: Plan, anatomy: Anatomy) -> Work:
     assert plan.shot.cache is not None
     tokens = anatomy.tokens(plan.frames, plan.canvas_width, plan.canvas_height)
     steps, every = plan.shot.steps, plan.shot.cache
-    passes = steps if plan.shot.guidance == 1.0 or anatomy.passes == 1 else steps + math.ceil(steps / every)
+    passes = steps if plan.strength == 1.0 or anatomy.passes == 1 else steps + math.ceil(steps / every)
     pixels = plan.frames * plan.canvas_width * plan.canvas_height
     whole = Work(passes * anatomy.pass_FLOP(tokens), (anatomy.decode_FLOP or 0.0) * pixels, steps)
     if plan.roll is not None:  # a change of text is computed twice while frames of both scenes are in the making

@@ -109,6 +109,7 @@ class Engine:
             with meter:
                 shot, pace, said = self._budgeted(shot, meter, resume)
                 plan = self.plan(shot)
+                self.runtime.one_pass = plan.one_pass
                 tell = on_step or (lambda progress: None)
                 if resume is not None and enlarge.is_within(resume):
                     frames_TCHW, notes, latents, steps = enlarge.left(resume)
@@ -171,7 +172,7 @@ class Engine:
         codec, outside = self.model.codec, sum(a.at == OUTSIDE for a in plan.shot.anchors)
         frames = outside + (plan.roll.window if plan.roll else (plan.frames - 1) // codec.stride[0] + 1)
         sides = (plan.canvas_height // codec.stride[1], plan.canvas_width // codec.stride[2])
-        batches = (1,) if plan.shot.guidance == 1.0 else (2,) if plan.shot.cache == 1 else (2, 1)
+        batches = (1,) if plan.strength == 1.0 else (2,) if plan.shot.cache == 1 else (2, 1)
         return batches, (1, codec.channels, frames, *sides), self.model.text_shape
 
     def _shoot(

@@ -122,7 +122,7 @@ class Refiner:
             state = State(done, x.cpu().numpy(), rows.numpy(), self.means, memory)
             tell(before + done, of, state, functools.partial(self._look, clean, stage, codec))
 
-        axes = (stage.times, *(self._in_latents(spans, side) for spans, side in ((stage.rows, 1), (stage.columns, 2))))
+        axes = (stage.times, self._in_latents(stage.rows, 1), self._in_latents(stage.columns, 2))
         cond = Conditioning(self.text_2LD[:1], self.text_2LD[1:], known.latents_1CFHW.to(self.device), known.ceiling_1F.to(self.device))
         latents = sample.denoise(
             tiles.Tiled(self.runtime.denoiser, axes),

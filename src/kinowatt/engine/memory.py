@@ -119,7 +119,7 @@ def _layout(plan: Plan, spec: ModelSpec, anatomy: Anatomy, sizes: Sizes, device_
     at = Layout(device_B, tile=tile, weights=ways.weights, decode_B=decode_B + sizes.codec_B)
     width_B = TOKEN_B + (CACHE_B if ways.step_cache else 0)
     one_B = width_B * anatomy.width * anatomy.tokens(plan.frames, plan.canvas_width, plan.canvas_height)
-    passes = 1 if plan.shot.guidance == 1.0 else 2
+    passes = 1 if plan.strength == 1.0 else 2
     for split, swap in ((False, False), (False, True), (True, True)) if sizes.networks > 1 else ((False, False), (True, False)):
         busy_B = one_B * (1 if split else passes)
         networks_B = sizes.network_B * (1 if swap else sizes.networks)

@@ -30,7 +30,7 @@ from kinowatt.models.model import Model
 from kinowatt.models.protocols import Conditioning, Denoiser
 from kinowatt.models.steering import ray_maps, steering
 from kinowatt.models.vae import Memory, VideoCodec
-from kinowatt.shot import START, Anchor, CameraKey
+from kinowatt.shot import Anchor, CameraKey
 
 RESCALE = 0.7  # how far guidance is kept from widening the spread of a frame: 1 wholly, 0 not at all (LOG.md)
 SPARE_BYTES = 64 * 2**20  # left free beside the frames
@@ -182,7 +182,6 @@ class Rollout:
     folder: Path  # for what left the window
     decoding: Callable[[], AbstractContextManager[None]]  # a phase of the meter
     step_caches: Sequence[StepCache] = ()
-    placed: list[tuple[int, Anchor]] = field(default_factory=list)  # the frames that are given, and where
     past: Anchor | None = None  # where the clip goes on from latents
     pieces: dict[int, Piece] = field(default_factory=dict)  # of what is known
     beside: torch.Tensor | None = None  # latents outside of time
@@ -211,7 +210,6 @@ class Rollout:
         ShotError if `resume` is of another shot, WeightsError if its files are gone; OutputError if they cannot be written.
         """
         fps = self.model.spec.fps
-        self.placed = conditioning.placed(anchors, self.plan.frames, fps)
         self.past = next((a for a in anchors if a.latents_CFHW is not None), None)
         rolling = self._begin(resume)
         guided = [self._guided(text, text_NLD[-1:]) for text in text_NLD[:-1, None]]
@@ -239,7 +237,10 @@ class Rollout:
                 for cached in self.step_caches if rolling.begin != begin else ():
                     cached.forget()
                 tell(rolling.done, self.roll.total, self._state(rolling, means), None if self.newest is None else self.newest.copy)
-        return frames.array(), latents.array().transpose(1, 0, 2, 3)[None]
+        made, given = frames.array(), conditioning.placed(anchors, self.plan.frames, fps)
+        conditioning.hand_over(made, given)
+        conditioning.paste_back(made, given)
+        return made, latents.array().transpose(1, 0, 2, 3)[None]
 
     def give(self, known: conditioning.Known) -> None:
         """Take what is known over, frame by frame; not the zeros between, which a long clip has many of."""
@@ -252,8 +253,7 @@ class Rollout:
 
     def _guided(self, text_1LD: torch.Tensor, null_1LD: torch.Tensor) -> Steady:
         nothing = torch.empty(0, device=self.device)
-        assert self.plan.shot.guidance is not None
-        return Steady(self._network, Conditioning(text_1LD, null_1LD, nothing, nothing), self.plan.shot.guidance)
+        return Steady(self._network, Conditioning(text_1LD, null_1LD, nothing, nothing), self.plan.strength)
 
     def _network(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """The denoiser, which sees what stands outside of time behind the window."""
@@ -361,7 +361,6 @@ class Rollout:
                 signal = signal[:, :, self.codec.stride[0] - 1 :]  # as of a first latent frame, though it has a past
             frames = picture(conditioning.to_frames(signal), self.plan)
             begin = self._frames_of(self.decoded)
-            paste(frames, begin, self.placed)
             out.add(frames)
             self.newest, self.kept = frames[-1], self.decoder.keep()
             for k in range(self.decoded, clean):  # what the window begins with holds one frame, as in training
@@ -376,13 +375,3 @@ class Rollout:
         memory |= {f"head.{frame}": latent.cpu().numpy() for frame, latent in self.heads.items()}
         levels = rolling.levels(rolling.done).cpu().numpy()
         return State(rolling.done, rolling.x.cpu().numpy(), levels, means, memory | {"roll": np.array(self._told)})
-
-
-def paste(frames_TCHW: np.ndarray, begin: int, placed: Sequence[tuple[int, Anchor]]) -> None:
-    """Put given pixels back into a part of the clip that begins at a frame, in place; see `conditioning.paste_back`."""
-    end = begin + len(frames_TCHW)
-    for start, anchor in placed:
-        low, high = max(start, begin), min(start + anchor.clip.frames, end)
-        if low < high:
-            inside = replace(anchor, clip=anchor.clip.cut(low - start, high - start), at=START, latents_CFHW=None)
-            conditioning.paste_back(frames_TCHW, [(low - begin, inside)])

@@ -30,6 +30,7 @@ class Runtime(Protocol):
 
     name: str
     codec: Codec
+    one_pass: bool  # ask the network for the guided velocity
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity (B, C, F, H, W) in float32."""
@@ -56,10 +57,17 @@ class Runtime(Protocol):
 Network = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 
 
-def unsteered(x_BCFHW: torch.Tensor, dit: VideoDiT) -> torch.Tensor:
-    """The input of a network; channels of steering that it has and that are not given are zero, which steers nothing."""
+def steered(x_BCFHW: torch.Tensor, dit: VideoDiT, one_pass: bool) -> torch.Tensor:
+    """The input of a network: channels of steering that it has and that are not given are zero, which steers nothing.
+
+    With `one_pass` the switch, its last channel, asks for the guided velocity.
+    """
     absent = dit.config.in_channels - x_BCFHW.shape[1]
-    return x_BCFHW if not absent else torch.nn.functional.pad(x_BCFHW, (0, 0) * 3 + (0, absent))
+    if absent:
+        x_BCFHW = torch.nn.functional.pad(x_BCFHW, (0, 0) * 3 + (0, absent))
+    if one_pass:
+        x_BCFHW = torch.cat([x_BCFHW[:, :-1], torch.ones_like(x_BCFHW[:, :1])], 1)
+    return x_BCFHW
 
 
 class TorchRuntime:
@@ -67,13 +75,14 @@ class TorchRuntime:
 
     def __init__(self, model: Model, device: torch.device, *, compiled: bool = False) -> None:
         self.codec: Codec = model.codec
+        self.one_pass = False
         self._model, self._device = model, device
         self.network: Network = model.dit
         self.name = ("torch float32" if device.type == "cpu" else "torch bfloat16") + (", compiled" if compiled else "")
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32."""
-        x_BCFHW = unsteered(x_BCFHW, self._model.dit)
+        x_BCFHW = steered(x_BCFHW, self._model.dit, self.one_pass)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type != "cpu"):
             return self.network(x_BCFHW, level_BF, text_BLD).float()
 
@@ -127,7 +136,7 @@ class OpenVinoRuntime(TorchRuntime):
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32."""
-        return self._run(self._model.dit, (unsteered(x_BCFHW, self._model.dit), level_BF, text_BLD), "dit")[0]
+        return self._run(self._model.dit, (steered(x_BCFHW, self._model.dit, self.one_pass), level_BF, text_BLD), "dit")[0]
 
     def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
         """Convert, or read from the cache, the denoiser for each batch size and the decoder."""

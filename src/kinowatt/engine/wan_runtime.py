@@ -24,6 +24,7 @@ class WanRuntime:
 
     def __init__(self, model: WanModel, device: torch.device, layout: Layout | None = None) -> None:
         self.codec: Codec = model.codec
+        self.one_pass = False  # no network of Wan has such a switch
         self._stand_ins: dict[VideoDiT, Callable[..., torch.Tensor]] = {}
         self._model, self._device, self._layout = model, device, layout or Layout(0.0)
         self._eyes: ImageEncoder | None = None

@@ -47,9 +47,7 @@ class Whole:
         is of another shot.
         """
         shot, notes = self.plan.shot, list[str]()
-        assert shot.steps is not None
-        assert shot.guidance is not None
-        assert shot.cache is not None
+        assert shot.steps is not None and shot.cache is not None  # noqa: PT018
         rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift, least=self.model.spec.least_level)
         if resume is not None:
             rows = torch.from_numpy(resume.schedule_SF)
@@ -110,8 +108,7 @@ class Whole:
 
     def _guidance(self) -> sample.Guidance:
         """One strength, or that of the network that works at a level."""
-        high, low = self.plan.shot.guidance, self.plan.guidance_low
-        assert high is not None
+        high, low = self.plan.strength, self.plan.guidance_low
         if low is None or not isinstance(self.model, WanModel):
             return high
         experts = self.model.experts

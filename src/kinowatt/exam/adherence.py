@@ -127,8 +127,8 @@ def _speed(s: Sitting) -> Figure:
     def over(verdicts: Sequence[Verdict]) -> figure.Estimate:
         apart = [abs(np.log((v.speed + 0.002) / (t.speed + 0.002))) for v, t in zip(verdicts, s.truth, strict=True)]
         found = figure.median(apart)
-        factor = [None if x is None else float(np.exp(x)) for x in (found.value, found.low, found.high)]
-        return figure.Estimate(*factor, found.n)
+        value, low, high = (None if x is None else float(np.exp(x)) for x in (found.value, found.low, found.high))
+        return figure.Estimate(value, low, high, found.n)
 
     made = over([a.verdict for a in s.answers])
     says = "median factor between the flow of the clip and of the scene; 1 is the same speed"
@@ -183,12 +183,11 @@ def splits(s: Sitting) -> Section:
     """Words never trained on, Chinese, and pairs of attributes that were never trained on together."""
     n = min(s.amounts.split, len(s.samples))
     plain = [mark(a.sample, a.verdict) for a in s.answers[:n]]
-    figures, clips = [], []
-    for name, told in {
-        "paraphrased": lambda x: scenes.prompt(x, split="paraphrase"),
-        "Chinese": lambda x: scenes.prompt(x, language="zh-Hant"),
-    }.items():
-        answers = [s.answer(sample, told(sample)) for sample in s.samples[:n]]
+    figures: list[Figure] = []
+    clips: list[figure.Shown] = []
+    ways: dict[str, dict[str, str]] = {"paraphrased": {"split": "paraphrase"}, "Chinese": {"language": "zh-Hant"}}
+    for name, how in ways.items():
+        answers = [s.answer(sample, scenes.prompt(sample, **how)) for sample in s.samples[:n]]
         lost = [mark(a.sample, a.verdict) - p for a, p in zip(answers, plain, strict=True)]
         says = f"mean mark of the same {n} scenes minus that of plain English ({100 * np.mean(plain):.1f} %)"
         figures.append(Figure(name, "points", figure.mean(lost, 100.0), bar=WITHIN, says=says))
@@ -212,4 +211,4 @@ def _composed(s: Sitting, paired: Sequence[Sample], clips: list[figure.Shown]) -
     made = figure.mean([mark(a.sample, a.verdict) for a in answers], 100.0)
     seen = 100 * float(np.mean([mark(a.sample, a.verdict) for a in s.answers]))
     says = f"mean mark; of the {len(s.answers)} scenes with common combinations it is {seen:.1f} %"
-    return Figure("new combinations", "%", made, **rest, floor_is=OTHER, says=says)
+    return Figure("new combinations", "%", made, rest["truth"], rest["coded"], rest["floor"], OTHER, says=says)

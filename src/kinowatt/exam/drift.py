@@ -5,6 +5,8 @@ After Helios: |M(first 15 %) - M(last 15 %)|, for measures M that a clip should 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from kinowatt.clip import Clip
@@ -53,7 +55,7 @@ def long(s: Sitting) -> Section:
         world = World(s.world.size, frames, s.candidate.fps, s.world.toybox)
         cases = []
         for i in range(n):
-            over = {**PLAIN, "event": EVENTS[i % len(EVENTS)]}
+            over: dict[str, Any] = {**PLAIN, "event": EVENTS[i % len(EVENTS)]}
             cases.append(world.sample(scenes.first(i // len(EVENTS) + 1, **over)[-1], **over))
         found, shown = _at(s, seconds, frames, cases)
         figures += found

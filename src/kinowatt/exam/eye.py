@@ -28,7 +28,8 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The same shape."""
-        return x + self.second(functional.silu(self.first(functional.silu(self.norm(x)))))
+        changed: torch.Tensor = self.second(functional.silu(self.first(functional.silu(self.norm(x)))))
+        return x + changed
 
 
 @dataclass(frozen=True)

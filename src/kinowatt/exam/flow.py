@@ -27,7 +27,8 @@ def match(frames_THW3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             apart = (before - after[:, :, dy : dy + height, dx : dx + width]).abs().mean(1, keepdim=True)
             costs.append(functional.avg_pool2d(apart, BLOCK, STRIDE)[:, 0])
     side = 2 * REACH + 1
-    cost_PGGYX = torch.stack(costs, -1).unflatten(-1, (side, side)).numpy()
+    cost_PGGYX = torch.stack(costs, -1).numpy()
+    cost_PGGYX = cost_PGGYX.reshape(*cost_PGGYX.shape[:3], side, side)
     # Where nothing tells two displacements apart, the smaller one is the likelier.
     away = np.hypot(*np.meshgrid(np.arange(side) - REACH, np.arange(side) - REACH))
     held = cost_PGGYX + 0.0004 * away
@@ -85,7 +86,7 @@ def _line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, floa
 
 def mirrored(features_HB5: np.ndarray) -> np.ndarray:
     """The features of the clip flipped left to right."""
-    return features_HB5 * np.array([-1.0, 1.0, 1.0, -1.0, 1.0])
+    return np.asarray(features_HB5 * np.array([-1.0, 1.0, 1.0, -1.0, 1.0]))
 
 
 def speed(flow_PGG2: np.ndarray, weight_PGG: np.ndarray) -> float:

@@ -68,6 +68,9 @@ class Verdict:
 class Reader(nn.Module):
     """Measured numbers to the logits of a class."""
 
+    mean: torch.Tensor
+    spread: torch.Tensor
+
     def __init__(self, numbers: int, classes: int, width: int = 96) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(numbers))
@@ -76,7 +79,8 @@ class Reader(nn.Module):
 
     def forward(self, x_ND: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes)."""
-        return self.layers(((x_ND - self.mean) / self.spread).clamp(-6, 6))
+        logits: torch.Tensor = self.layers(((x_ND - self.mean) / self.spread).clamp(-6, 6))
+        return logits
 
 
 def signal(frames_NCHW: np.ndarray) -> torch.Tensor:
@@ -109,8 +113,8 @@ class Judges:
         """All looks of a clip through the Eye."""
         self.eye.eval()
         parts = [self.eye(signal(frames_THW3[i : i + BATCH])) for i in range(0, len(frames_THW3), BATCH)]
-        dense = (torch.cat([getattr(p, name) for p in parts]) for name in ("kinds", "colours", "centres"))
-        return Sight(*dense, {name: torch.cat([p.whole[name] for p in parts]) for name in WHOLE})
+        kinds, colours, centres = (torch.cat([getattr(p, name) for p in parts]) for name in ("kinds", "colours", "centres"))
+        return Sight(kinds, colours, centres, {name: torch.cat([p.whole[name] for p in parts]) for name in WHOLE})
 
     @torch.inference_mode()
     def verdict(self, looks: np.ndarray, sight: Sight, flow_PGG2: np.ndarray, sure_PGG: np.ndarray) -> Verdict:

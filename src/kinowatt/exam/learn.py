@@ -9,13 +9,14 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from kinowatt.exam import flow, judges
+from kinowatt.exam import adherence, flow, judges
 from kinowatt.exam.eye import WHOLE, Sight
 from kinowatt.exam.judges import FILE, Judges, Verdict
 from kinowatt.exam.pictures import FIELDS, Pictures, pictures
@@ -109,7 +110,7 @@ def teach_eye(judge: Judges, made: Pictures, steps: int, say: Told) -> None:
             sight = judge.eye(x)
         loss = eye_loss(_exact(sight), *told)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(judge.eye.parameters(), 2.0)
         optimiser.step()
         schedule.step()
@@ -132,7 +133,7 @@ def teach_reader(reader: judges.Reader, x_ND: np.ndarray, y_N: np.ndarray) -> No
         noisy = x[some] + 0.05 * reader.spread * torch.randn(x[some].shape, generator=generator)
         loss = functional.cross_entropy(reader(noisy), y[some], label_smoothing=0.05)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     reader.eval()
@@ -163,20 +164,18 @@ def _mirrored(move: str) -> str:
     return f"{family}-{'right' if way == 'left' else 'left'}" if way in ("left", "right") else move
 
 
-def accuracy(judge: Judges, made: Pictures) -> dict[str, float]:
-    """Shares of right answers on scenes: of colours and shapes by things, of the rest by scenes."""
-    right: dict[str, list[bool]] = {name: [] for name in ("colour", "shape", "count", *FIELDS)}
+def measured(judge: Judges, made: Pictures) -> dict[str, Any]:
+    """Shares of right answers on scenes, of colours and shapes by things, of the rest by scenes; and which moves are taken for which."""
+    marks: dict[str, list[float]] = {name: [] for name in adherence.ALL}
+    moves = []
     for frames, fields, seen in zip(made.frames_NTCHW, made.fields, made.seen, strict=True):
         verdict: Verdict = judge.verdict(frames, judge.see(frames), *flow.match(frames))
-        for thing in seen.things:
-            if thing.color:
-                right["colour"].append(thing.color in verdict.colours)
-            right["shape"].append(verdict.colours.get(thing.color) == thing.kind if thing.color else thing.kind in verdict.kinds)
-        right["count"].append(verdict.count == len(seen.things))
-        for name in FIELDS:
-            if name in seen.fields or name in ("mood", "move"):
-                right[name].append(verdict.fields[name] == fields[name])
-    return {name: round(float(np.mean(values)), 4) for name, values in right.items() if values}
+        for name, of in adherence.ALL.items():
+            marks[name] += of(seen, verdict) or []
+        moves.append((fields["move"], verdict.fields["move"]))
+    table = adherence.taken_for("", moves)
+    accuracy = {name: round(float(np.mean(values)), 4) for name, values in marks.items() if values}
+    return {"accuracy": accuracy, "confusion": [list(table.head), *(list(row) for row in table.rows)]}
 
 
 def learn(scenes: int, steps: int, folder: Path, workers: int, say: Told) -> Judges:
@@ -189,7 +188,7 @@ def learn(scenes: int, steps: int, folder: Path, workers: int, say: Told) -> Jud
     judge = Judges()
     teach_eye(judge, made, steps, say)
     teach_readers(judge, made, say)
-    facts = {"scenes": scenes, "steps": steps, "held_out": len(held.fields), "accuracy": accuracy(judge, held)}
+    facts = {"scenes": scenes, "steps": steps, "held_out": len(held.fields), **measured(judge, held)}
     judge.facts = facts
     judge.save(FILE, facts)
     say(f"{FILE.name}: {FILE.stat().st_size / 1e3:.0f} kB, {time.monotonic() - begun:.0f} s, {facts['accuracy']}")

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -21,15 +22,24 @@ from kinowatt.exam.sitting import Sitting, beside
 from kinowatt.exam.tracks import Tracks
 from kinowatt.shot import END, START, Anchor
 from kinowatt.worlds.toybox import Sample
-from kinowatt.worlds.toybox.physics import DENSITY, GRAVITY, half_sizes
+from kinowatt.worlds.toybox.layout import half_sizes
+from kinowatt.worlds.toybox.physics import DENSITY, GRAVITY
+from kinowatt.worlds.toybox.scene import Scene
 
 GIVEN = 5  # frames: two latents
 EVENTS = ("projectile", "bounce", "collide", "fall", "roll", "pendulum")
-PLAIN = {"move": "static", "angle": "eye", "shot": "medium", "time": "noon", "weather": "clear", "mood": None}
+PLAIN: dict[str, Any] = {"move": "static", "angle": "eye", "shot": "medium", "time": "noon", "weather": "clear", "mood": None}
 FLIGHT = 4  # frames that a flight needs for a parabola
 CEASED = "a clip that stands still after the given frames"
 SPANS = 4  # frames before and after a collision through which a line is laid
-VOLUMES = {"ball": 4 / 3 * math.pi, "cube": 8.0, "cylinder": 2 * math.pi, "cone": 2 / 3 * math.pi}  # over the half sizes' product
+VOLUMES = {  # over the product of the half sizes
+    "ball": 4 / 3 * math.pi,
+    "cube": 8.0,
+    "cylinder": 2 * math.pi,
+    "cone": 2 / 3 * math.pi,
+    "torus": 2 * math.pi**2 * 0.7 * 0.3,  # its tube is 0.3 of its outer radius
+    "capsule": 5 / 3 * math.pi,  # half as wide as it is long
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +143,7 @@ def momentum(m: Motion, way: str) -> float | None:
 def mass(sample: Sample, k: int) -> float:
     """Of a thing in kg."""
     thing = sample.motion.things[k]
-    return DENSITY * VOLUMES.get(thing.kind, 4.0) * float(np.prod(half_sizes(thing.kind, thing.size_m)))
+    return DENSITY * VOLUMES[thing.kind] * float(np.prod(half_sizes(thing.kind, thing.size_m)))
 
 
 def sizes(m: Motion, way: str) -> float:
@@ -167,7 +177,7 @@ def physics(s: Sitting) -> Section:
     return Section("physics", "Physics", words, (*figures, hidden), (*clips, *shown))
 
 
-def _tellable(drawn: scenes.Scene) -> bool:
+def _tellable(drawn: Scene) -> bool:
     return len(drawn.subjects) > 0
 
 
@@ -238,7 +248,7 @@ def permanence(s: Sitting) -> tuple[Figure, list[Shown]]:
     return Figure("permanence", "%", made, truth, coded, floor, CEASED, None, says), shown
 
 
-HIDING = {**PLAIN, "move": "orbit-left"}
+HIDING: dict[str, Any] = {**PLAIN, "move": "orbit-left"}
 SEARCHED = 30  # scenes that are looked through for each thing that hides
 
 

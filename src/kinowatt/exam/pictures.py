@@ -68,7 +68,8 @@ def watched(clip: Clip) -> np.ndarray:
     small, _ = fit(clip, SIDE, SIDE)
     assert small.fps is not None
     at = np.arange(0, small.frames - 0.5, small.fps / WATCHED_FPS).round().astype(int)
-    return small.frames_TCHW[at]
+    frames: np.ndarray = small.frames_TCHW[at]
+    return frames
 
 
 def rendered(world: Toybox, seeds: Sequence[int]) -> Pictures:

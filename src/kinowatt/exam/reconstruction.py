@@ -65,9 +65,9 @@ def codec(s: Sitting) -> Section:
     bars = {"PSNR": Bar(36.0, "least"), "PSNR over things": Bar(32.0, "least")}
     figures = []
     for i, name in enumerate(PARTS):
-        made, floor = (figure.mean([row[i] for row in of]) for of in (rows, floors))
+        kept, floor = (figure.mean([row[i] for row in of]) for of in (rows, floors))
         says = "mean over clips" if "things" not in name else "over the exact masks" if "PSNR" in name else "in the box round all things"
-        figures.append(Figure(name, "dB" if "PSNR" in name else "", made, None, None, floor, THIRD, bars.get(name), says))
+        figures.append(Figure(name, "dB" if "PSNR" in name else "", kept, None, None, floor, THIRD, bars.get(name), says))
     words = (f"{len(rows)} held-out scenes of 17 frames at {SIDE}x{SIDE}.",)
     return Section("codec", "Codec", words, tuple(figures), tuple(clips[:12]))
 

@@ -31,7 +31,8 @@ def page(facts: dict[str, Any], sections: Sequence[Section]) -> str:
         _cards(met, len(barred), facts),
         *(f"<p>{escape(line)}</p>" for line in facts["words"]),
     ]
-    body = "".join(head) + "".join(_section(s) for s in sections)
+    bars = Section("bars", "All bars", ("What the project wants to reach, out of the sections below.",), tuple(barred))
+    body = "".join(head) + "".join(_section(s) for s in (bars, *sections))
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'>"
         f"<title>Exam: {name}</title><style>{CSS.read_text(encoding='utf-8')}</style></head>"

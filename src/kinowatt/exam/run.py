@@ -12,7 +12,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kinowatt.energy.meter import Meter
 from kinowatt.engine.engine import Engine
 from kinowatt.errors import OutputError
 from kinowatt.exam import adherence, drift, judges, laws, physics, pictures, reconstruction, report, takes
@@ -45,18 +44,17 @@ def examine(
     What was made before by the same weights is taken from `kept`, so a broken exam goes on where it was. OutputError.
     """
     check(out)
-    begun, meter = time.monotonic(), Meter()
+    begun = time.monotonic()
     amounts = amounts or (QUICK if quick else FULL)
     jury = judges.load()
     sitting = Sitting(Candidate(engine, kept / "clips"), jury, amounts, say)
     said = [engine.model.sha256, engine.runtime.name, jury.sha256, pictures.world_sha256(), asdict(amounts), _own_sha256()]
     folder = kept / hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
-    sections = []
-    with meter:
-        for ask in SECTIONS:
-            say(f"{ask.__name__} ({len(sections) + 1} of {len(SECTIONS)}), {time.monotonic() - begun:.0f} s")
-            sections.append(_kept(folder / ask.__name__) or _keep(folder / ask.__name__, ask(sitting)))
-    facts = _facts(engine, jury, quick, time.monotonic() - begun, meter)
+    sections: list[Section] = []
+    for ask in SECTIONS:
+        say(f"{ask.__name__} ({len(sections) + 1} of {len(SECTIONS)}), {time.monotonic() - begun:.0f} s")
+        sections.append(_kept(folder / ask.__name__) or _keep(folder / ask.__name__, ask(sitting)))
+    facts = _facts(engine, jury, quick, time.monotonic() - begun)
     _publish(out, folder, facts, sections)
     return facts | {"sections": [s.to_json() for s in sections]}
 
@@ -94,10 +92,9 @@ def _kept(folder: Path) -> Section | None:
     return Section.from_json(json.loads(path.read_text())) if path.is_file() else None
 
 
-def _facts(engine: Engine, jury: judges.Judges, quick: bool, seconds: float, meter: Meter) -> dict[str, Any]:
-    spec, bill = engine.model.spec, meter.bill
+def _facts(engine: Engine, jury: judges.Judges, quick: bool, seconds: float) -> dict[str, Any]:
+    spec = engine.model.spec
     known = jury.facts.get("accuracy", {})
-    energy = "not measured" if bill.work_J is None else f"{bill.work_J / 3600:.2f} Wh"
     told = ", ".join(f"{name} {100 * value:.0f} %" for name, value in known.items())
     words = [
         "Every figure stands between a ceiling, the world's own clips through the same judge, and a floor. Small numbers under a figure "
@@ -116,11 +113,10 @@ def _facts(engine: Engine, jury: judges.Judges, quick: bool, seconds: float, met
         "quick": quick,
         "amount": "The quick exam: few clips, wide intervals" if quick else "The full exam",
         "seconds": round(seconds, 1),
-        "work_J": bill.work_J,
         "judges_sha256": jury.sha256,
         "judges": jury.facts,
         "words": words,
-        "cards": {"the exam took": f"{seconds / 60:.1f} min", "its energy": energy},
+        "cards": {"the exam took, without what was kept of earlier runs": f"{seconds / 60:.1f} min"},
     }
 
 

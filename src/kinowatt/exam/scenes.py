@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count, islice
+from typing import Any
 
 from kinowatt.clip import Clip
 from kinowatt.worlds.toybox import Sample, Toybox, caption, scene, splits
@@ -35,7 +36,7 @@ class World:
         self._toybox = self._toybox or Toybox()
         return self._toybox
 
-    def sample(self, number: int, **over: object) -> Sample:
+    def sample(self, number: int, **over: Any) -> Sample:
         """A scene with its truth; `over` fixes fields of it."""
         key = (number, *sorted(over.items()))
         if key not in self._kept:
@@ -43,7 +44,7 @@ class World:
         return self._kept[key]
 
 
-def numbers(fits: Callable[[Scene], bool] = lambda drawn: True, paired: bool = False, **over: object) -> Iterator[int]:
+def numbers(fits: Callable[[Scene], bool] = lambda drawn: True, paired: bool = False, **over: Any) -> Iterator[int]:
     """Held-out scenes in the order of their numbers, none passed over but for not fitting.
 
     `paired`: those with a pair of attributes that training never saw together, else those without one.
@@ -54,7 +55,7 @@ def numbers(fits: Callable[[Scene], bool] = lambda drawn: True, paired: bool = F
             yield number
 
 
-def first(n: int, fits: Callable[[Scene], bool] = lambda drawn: True, paired: bool = False, **over: object) -> list[int]:
+def first(n: int, fits: Callable[[Scene], bool] = lambda drawn: True, paired: bool = False, **over: Any) -> list[int]:
     """The first `n` of `numbers`."""
     return list(islice(numbers(fits, paired, **over), n))
 

@@ -61,7 +61,7 @@ def overlaps(a_THW: np.ndarray, b_THW: np.ndarray) -> np.ndarray:
         return float(np.minimum(a, b).sum()) / union if union else 1.0
 
     in_time = float(np.mean([share(a, b) for a, b in zip(a_THW, b_THW, strict=True)]))
-    return np.array([in_time, share(a_THW.any(0), b_THW.any(0)), share(a_THW.mean(0), b_THW.mean(0))])
+    return np.array([in_time, share(a_THW.max(0), b_THW.max(0)), share(a_THW.mean(0), b_THW.mean(0))])
 
 
 def parts(clip: Clip, take: Clip) -> np.ndarray:

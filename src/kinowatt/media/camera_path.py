@@ -46,7 +46,7 @@ def _key(row: Any, number: int, said: str) -> CameraKey:
         raise ShotError(f"{said}: key frame {number} has {min(unknown)!r}; known are {', '.join(NUMBERS)}")
     values: dict[str, Any] = {"focal_mm": 35.0} | row
     for name, count in NUMBERS.items():
-        value = values.get(name)
+        value: Any = values.get(name)
         parts = value if isinstance(value, list) else [value]
         numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in parts)
         if not numbers or len(parts) != count or (count > 1) != isinstance(value, list):

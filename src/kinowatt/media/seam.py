@@ -82,7 +82,7 @@ def _ratio(change: Any, span: int, cut: int, length: int) -> float:
     sides = ([change(i, i + span) for i in range(cut - span)], [change(i, i + span) for i in range(cut, length - span)])
     usual = [float(np.quantile(side, 0.75)) for side in sides if side]
     floor = FLOORS[change.__name__]
-    return max(change(a, b), floor) / max([floor, *usual])
+    return float(max(change(a, b), floor) / max([floor, *usual]))
 
 
 def _motion(luma_THW: np.ndarray, cut: int) -> float:
@@ -117,7 +117,8 @@ def _moves(before_HW: np.ndarray, after_HW: np.ndarray) -> np.ndarray:
         costs.append(away + 0.05 * np.hypot(dy, dx))  # of equals, the nearest
     found = np.array(places, np.float32)[np.argmin(costs, axis=0)].reshape(-1, 2)
     told = here.reshape(rows, size, columns, size).std(axis=(1, 3)).reshape(-1) > 3.0
-    return found * told[:, None]
+    moves: np.ndarray = found * told[:, None]
+    return moves
 
 
 def _gradient(luma_HW: np.ndarray) -> float:
@@ -129,4 +130,5 @@ def _smaller(frames_TCHW: np.ndarray) -> np.ndarray:
     t, c, h, w = frames_TCHW.shape
     by = max(round(max(h, w) / SIDE_px), 1)
     cut = frames_TCHW[:, :, : h // by * by, : w // by * by]
-    return cut.reshape(t, c, h // by, by, w // by, by).mean(axis=(3, 5))
+    means: np.ndarray = cut.reshape(t, c, h // by, by, w // by, by).mean(axis=(3, 5))
+    return means

@@ -15,7 +15,7 @@ from kinowatt.errors import InputError
 from kinowatt.serve.database import Database
 from kinowatt.serve.orders import Order
 from kinowatt.serve.store import Store
-from kinowatt.serve.tables import CANCEL, COMPLETED, FAILED, IN_PROGRESS, PAUSE, QUEUED, Video
+from kinowatt.serve.tables import CANCEL, COMPLETED, FAILED, IN_PROGRESS, PAUSE, QUEUED, Study, Video
 from kinowatt.serve.webhooks import announce
 
 CANCELLED = "cancelled"
@@ -162,12 +162,13 @@ class Jobs:
             return video
 
     def spent_today(self, owner: str) -> tuple[float, float]:
-        """Watt-hours and grams of CO2e of the owner's jobs since midnight UTC."""
-        midnight = time.time() // 86400 * 86400
-        sums = select(func.sum(Video.energy_Wh), func.sum(Video.carbon_gCO2e)).where(Video.owner == owner, Video.created_at >= midnight)
+        """Watt-hours and grams of CO2e of the owner's jobs and grid studies since midnight UTC."""
+        midnight, spent = time.time() // 86400 * 86400, [0.0, 0.0]
         with self.database.read() as session:
-            energy_Wh, carbon_gCO2e = session.execute(sums).one()
-            return float(energy_Wh or 0.0), float(carbon_gCO2e or 0.0)
+            for row in (Video, Study):
+                sums = select(func.sum(row.energy_Wh), func.sum(row.carbon_gCO2e)).where(row.owner == owner, row.created_at >= midnight)
+                spent = [total + float(more or 0.0) for total, more in zip(spent, session.execute(sums).one(), strict=True)]
+        return spent[0], spent[1]
 
     def waiting(self) -> int:
         """How many jobs wait, all owners."""

@@ -156,23 +156,14 @@ class Studies:
                 raise QuotaExceeded(f"{MAX_WAITING} studies are waiting; try again later", code="queue_full")
         if key is None or (key.wh_per_day is None and key.gco2e_per_day is None):
             return {}
-        both = zip(self.jobs.spent_today(owner), self.spent_today(owner), strict=True)
         left: dict[str, float] = {}
-        for limit, spent, unit in zip((key.wh_per_day, key.gco2e_per_day), map(sum, both), ("Wh", "g CO2e"), strict=True):
+        for limit, spent, unit in zip((key.wh_per_day, key.gco2e_per_day), self.jobs.spent_today(owner), ("Wh", "g CO2e"), strict=True):
             if limit is not None and spent >= limit:
                 said = f"the key {key.name} may use {limit:g} {unit} a day and has used {spent:.3g} {unit}; the day ends at midnight UTC"
                 raise QuotaExceeded(said, code="insufficient_quota")
             if limit is not None:
                 left["left_Wh" if unit == "Wh" else "left_gCO2e"] = limit - spent
         return left
-
-    def spent_today(self, owner: str) -> tuple[float, float]:
-        """Watt-hours and grams of CO2e of the owner's studies since midnight UTC."""
-        midnight = time.time() // 86400 * 86400
-        sums = select(func.sum(Study.energy_Wh), func.sum(Study.carbon_gCO2e)).where(Study.owner == owner, Study.created_at >= midnight)
-        with self.database.read() as session:
-            energy_Wh, carbon_gCO2e = session.execute(sums).one()
-            return float(energy_Wh or 0.0), float(carbon_gCO2e or 0.0)
 
     def get(self, owner: str, id: str) -> Study:
         """One study."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ WORLD = "world"
 PURPOSES = {"network": (".json", ".m"), "weather": (".nc", ".h5", ".hdf5"), "coordinates": (".csv",)}
 NEEDED = ("pandapower", "power_grid_model", "pvlib", "windpowerlib", "pypsa", "matplotlib", "simbench", "xarray")
 CODES_S = 120.0  # for a process that imports SimBench; mostly three
+log = logging.getLogger("kinowatt.web")
 # pandapower's JSON names Python classes. Others than these belong to no network, and their modules are not to be imported.
 _MODULES = ("pandapower", "pandas", "numpy", "builtins", "networkx", "shapely", "geopandas")
 _NAMED = re.compile(r'_module\\*"\s*:\s*\\*"([^"\\]*)')
@@ -42,7 +44,7 @@ class Inputs:
         self.database, self.store = database, store
         self.weather = _offered(weather)
         self._codes: tuple[str, ...] = ()
-        self._asking = threading.Lock()
+        self._asking, self._failed = threading.Lock(), False
 
     def missing(self) -> str | None:
         """Why no study can be made here, in one sentence; None if it can."""
@@ -70,14 +72,24 @@ class Inputs:
                 self._codes = tuple(json.loads(ran.stdout))
             return self._codes
 
+    def _learn(self) -> None:
+        try:
+            self.codes()
+        except (MissingDependency, OSError, subprocess.TimeoutExpired) as error:
+            self._failed = True
+            log.error("SimBench cannot be asked", extra={"error": str(error)[:200]})
+
     def options(self) -> dict[str, Any]:
-        """What can be picked."""
+        """What can be picked; SimBench's networks are `ready` some seconds after they were first asked for: nobody waits for them."""
         said = self.missing()
-        codes = () if said else self.codes()
+        if said is None and not self._codes and not self._asking.locked():
+            threading.Thread(target=self._learn, daemon=True).start()
+        codes = () if said else self._codes
         return {
             "object": "study.options",
             "available": said is None,
             "why": said,
+            "ready": said is not None or bool(codes) or self._failed,
             "networks": [{"id": SIMBENCH + code, "name": code} for code in codes],
             "weathers": [{"id": name} for name in (WORLD, *self.weather)],
             "uploads": {purpose: list(ends) for purpose, ends in PURPOSES.items()},

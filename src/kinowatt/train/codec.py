@@ -80,7 +80,7 @@ class CodecTask:
         psnr = float(np.mean([-10 * np.log10(s) for s in squares]))
         return {
             "psnr_dB": round(psnr, 2),
-            "subject_psnr_dB": round(-10 * np.log10(subject_squares / max(pixels, 1)), 2),
+            "subject_psnr_dB": round(float(-10 * np.log10(subject_squares / max(pixels, 1))), 2),
             "clips": len(squares),
         }
 

@@ -6,6 +6,7 @@ Every clip is there twice, as it is and mirrored, with a close look at one of it
 from __future__ import annotations
 
 import multiprocessing
+import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from kinowatt.worlds.toybox import threads
 from kinowatt.worlds.toybox.seen import Seen, mirrored
 
 Size = tuple[int, int, int]  # latent frames, rows, columns
+UNKNOWN_SHARE = 0.15  # of captions with words that the lexicon does not know
 
 
 @torch.inference_mode()
@@ -130,6 +132,15 @@ class _Shelf:
     seen: list[Seen]
 
 
+def _noisy(tokens: tuple[str, ...], seed: int) -> tuple[str, ...]:
+    """Tokens with, now and then, some words that mean nothing: captions have none, prompts have, and they should change nothing."""
+    r = random.Random(seed)
+    out = list(tokens)
+    for _ in range(r.randint(1, 3) if r.random() < UNKNOWN_SHARE else 0):
+        out.insert(r.randint(0, len(out)), f"~{r.random()}")
+    return tuple(out)
+
+
 class LatentStore:
     """All latents of a run in memory, by size."""
 
@@ -157,7 +168,7 @@ class LatentStore:
         pick = torch.randint(len(shelf.seen), (batch,), generator=generator)
         words = torch.randint(2**31, (batch,), generator=generator).tolist()
         captions = [wording(shelf.seen[i], word, split) for i, word in zip(pick.tolist(), words, strict=True)]
-        rows = self._text.ids([language.read(c).tokens for c in captions])
+        rows = self._text.ids([_noisy(language.read(c).tokens, word) for c, word in zip(captions, words, strict=True)])
         _, _, _, height, width = shelf.latents.shape
         rays = torch.stack([ray_maps(shelf.cameras[i], float(shelf.focus[i]), height, width) for i in pick.tolist()])
         return Draw(shelf.latents[pick], rows, rays, shelf.looks[pick])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from kinowatt.engine.noise import lagged, noise_levels, shifted, up
 from kinowatt.models.protocols import Denoiser
 
 # How often each way of placing anchors is trained. Every mode of the design is among them; text comes first.
 MODES = {"text": 0.40, "start": 0.20, "end": 0.10, "both": 0.10, "keys": 0.05, "soft": 0.08, "lagged": 0.07}
+
+HUE_AREA = 4  # pixels per side
 
 
 def random_ceilings(batch: int, frames: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,9 +74,9 @@ def velocity_loss(
 
 
 def reconstruction_loss(
-    made_BCTHW: torch.Tensor, true_BCTHW: torch.Tensor, subject_BTHW: torch.Tensor, subject_weight: float = 3.0
+    made_BCTHW: torch.Tensor, true_BCTHW: torch.Tensor, subject_BTHW: torch.Tensor, subject_weight: float = 3.0, hue_weight: float = 2.0
 ) -> torch.Tensor:
-    """L1 on pixels and on their differences in space and time, heavier on subjects (scalar).
+    """L1 on pixels, on their differences in space and time, and on the hue of small areas, heavier on subjects (scalar).
 
     `subject_BTHW` is 1 where a subject is: the background carries the mean, and without the weight small things vanish.
     """
@@ -84,4 +87,6 @@ def reconstruction_loss(
     for dim in (2, 3, 4):
         if error.shape[dim] > 1:
             loss = loss + 0.5 * (error.diff(dim=dim).abs() * weight.narrow(dim, 1, error.shape[dim] - 1)).mean()
-    return loss
+    # What is left without brightness: the eye, and a judge of colours, see small areas' hue long before an edge is sharp.
+    hue = F.avg_pool3d(error - error.mean(1, keepdim=True), (1, HUE_AREA, HUE_AREA))
+    return loss + hue_weight * (hue.abs() * F.avg_pool3d(weight, (1, HUE_AREA, HUE_AREA))).mean()

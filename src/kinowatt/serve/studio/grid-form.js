@@ -139,7 +139,8 @@ export async function loadOptions() {
     const [found, held] = await Promise.all([gridApi.options(), gridApi.files()]);
     options = found;
     files = held.data;
-    loaded = true;
+    loaded = options.ready;
+    if (!loaded) setTimeout(loadOptions, 1000); // SimBench's networks come a little later
   } catch (error) {
     toastError(error);
   }

@@ -236,10 +236,10 @@ def keywords(seen: Seen, kept: dict[str, str], pen: Pen) -> list[str]:
     out = []
     if seen.things:
         crash = seen.event == "collide"
-        split = (seen.things[:1], seen.things[1:]) if crash else (seen.things,)
+        first = group(seen.things[:1] if crash else seen.things, pen, article=False)
         doing = " " + progressive(pen.word("event", seen.event)) if seen.event else ""
-        first = group(split[0], pen, article=False) + doing
-        out.append((first + (" " + listed([name(t, pen) for t in split[1]], pen) if crash else _how(seen, pen))).replace(",,", ","))
+        rest = " " + listed([name(t, pen) for t in seen.things[1:]], pen) if crash else _how(seen, pen)
+        out.append((first + doing + rest).replace(",,", ","))
     ground, surface = kept.pop("ground", None), kept.pop("surface", None)
     if ground:
         out.append(" ".join([*([pen.word("surface", surface)] if surface else []), pen.word("ground", ground)]))

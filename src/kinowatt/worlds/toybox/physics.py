@@ -245,5 +245,5 @@ def _panels(scene: Scene, frames: int) -> Motion:
         parts.add(k, CYLINDER, (0.05, 0.05, 0.36), 0, (0.5, 0.5, 0.52), (x, y, 0.36))
         centers.append((x, y, 0.72))
     things = tuple(Thing("panel", size_m=0.6) for _ in centers)
-    quats = np.tile(np.float32([math.sin(lean), 0, 0, math.cos(lean)]), (frames, scene.count, 1))
+    quats = np.tile(np.array([math.sin(lean), 0, 0, math.cos(lean)], np.float32), (frames, scene.count, 1))
     return Motion(np.stack(parts.solids, 1), things, np.repeat(np.array([centers]), frames, 0), np.full(len(centers), 0.85), quats)

@@ -238,7 +238,7 @@ def _kinds(event: str, i: int) -> tuple[str, ...]:
 
 
 def _ground(event: str, weather: str, r: random.Random) -> str:
-    grounds = ("grass", "sand", "pavement", "pavement", "snow", "checker")
+    grounds: tuple[str, ...] = ("grass", "sand", "pavement", "pavement", "snow", "checker")
     if event in ("turbine", "solar"):
         grounds = ("grass", "grass", "sand", "snow", "sea" if event == "turbine" else "sand", "grass")
     if weather == "snowfall":
