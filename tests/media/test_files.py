@@ -172,3 +172,10 @@ def test_joining_copies_what_is_ours_and_compresses_what_is_not(tmp_path: Path) 
     write_joined(tmp_path / "mixed.mp4", [tmp_path / "foreign.mp4", b], {})
     assert read_video(tmp_path / "mixed.mp4").frames == 18
     assert {p.name for p in tmp_path.iterdir()} == {"a.mp4", "out.mp4", "foreign.mp4", "mixed.mp4"}, "nothing is left beside them"
+
+
+@pytest.mark.parametrize("side", range(3, 200, 7))
+def test_no_size_is_cut_outside_the_frame(side: int) -> None:
+    for other in range(3, 200, 11):
+        for size in ((96, 160), (160, 96), (128, 128)):
+            assert image.fit_frame(np.zeros((side, other, 3), np.uint8), *size).shape == (size[1], size[0], 3)

@@ -46,14 +46,14 @@ class Whole:
         `text` (2, L, D): of the prompt, and against it. `pace(done)`: how many steps are still to be taken. ShotError if the saved state
         is of another shot.
         """
-        shot, notes = self.plan.shot, list[str]()
-        assert shot.steps is not None and shot.cache is not None  # noqa: PT018
+        shot = self.plan.shot
+        assert shot.steps
+        assert shot.cache
         rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift, least=self.model.spec.least_level)
         if resume is not None:
             rows = torch.from_numpy(resume.schedule_SF)
         tell(resume.done if resume else 0, len(rows) - 1, None, None)
-        solver, more = self._solver(rows, known.ceiling_1F, resume)
-        notes += more
+        solver, notes = self._solver(rows, known.ceiling_1F, resume)
         inside = known.ceiling_1F.shape[1] - known.outside
         # Two strengths are those of the model; one that is named would count for both of its networks.
         guidance = shot.guidance if self.plan.guidance_low is None else None

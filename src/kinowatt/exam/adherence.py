@@ -132,7 +132,7 @@ def _speed(s: Sitting) -> Figure:
 
     made = over([a.verdict for a in s.answers])
     says = "median factor between the flow of the clip and of the scene; 1 is the same speed"
-    return Figure("speed of the picture", "x", made, over(s.truth), over(s.coded), over(s.others), OTHER, None, says)
+    return Figure("speed of the picture", "×", made, over(s.truth), over(s.coded), over(s.others), OTHER, None, says)
 
 
 def _scale(s: Sitting) -> Figure:

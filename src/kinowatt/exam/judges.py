@@ -75,7 +75,7 @@ class Reader(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(numbers))
         self.register_buffer("spread", torch.ones(numbers))
-        self.layers = nn.Sequential(nn.Linear(numbers, width), nn.SiLU(), nn.Dropout(0.2), nn.Linear(width, classes))
+        self.layers = nn.Sequential(nn.Linear(numbers, width), nn.SiLU(), nn.Dropout(0.3), nn.Linear(width, classes))
 
     def forward(self, x_ND: torch.Tensor) -> torch.Tensor:
         """Logits (N, classes)."""

@@ -130,7 +130,7 @@ def teach_reader(reader: judges.Reader, x_ND: np.ndarray, y_N: np.ndarray) -> No
     reader.train()
     for _ in range(READER_STEPS):
         some = torch.randint(len(x), (256,), generator=generator)
-        noisy = x[some] + 0.05 * reader.spread * torch.randn(x[some].shape, generator=generator)
+        noisy = x[some] + 0.1 * reader.spread * torch.randn(x[some].shape, generator=generator)
         loss = functional.cross_entropy(reader(noisy), y[some], label_smoothing=0.05)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -170,7 +170,7 @@ def physics(s: Sitting) -> Section:
     words = (
         f"Each event {s.amounts.motions} times into the future ({GIVEN} of {FRAMES} frames given) and {s.amounts.backward} times into the "
         "past; static camera, noon, clear. Left the model's clip, right the true one.",
-        "Exact masks give the same figures as the judge's where both stand side by side in 'says'; the ceiling is the judge's.",
+        "The ceiling is the scene by the judge's masks; what the world's exact masks give stands in the last column.",
     )
     clips = [Shown("into the future | true", m.prompt, m.seed, m.seed, beside(m.clip, m.sample.clip)) for m in found]
     clips += [Shown("into the past | true", m.prompt, m.seed, m.seed, beside(m.clip, m.sample.clip)) for m in backward]

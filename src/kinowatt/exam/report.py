@@ -69,7 +69,7 @@ def _row(f: Figure) -> str:
         met += "<span class=range>above the ceiling</span>"
     floor = f"<td title='{escape(f.floor_is)}'>{_value(f.floor)}</td>"
     unit = f" <span class=n>{escape(f.unit)}</span>" if f.unit else ""
-    says = f.says + (f"; floor: {f.floor_is}" if f.floor_is else "")
+    says = "; ".join(part for part in (f.says, f.floor_is and f"floor: {f.floor_is}") if part)
     return (
         f"<tr><td>{escape(f.name)}{unit}</td><td class=made>{_value(f.made)}{_range(f.made)}</td><td>{_drawn(f)}</td>"
         f"<td>{_value(f.truth)}{_range(f.truth)}</td><td>{_value(f.coded)}</td>{floor}"

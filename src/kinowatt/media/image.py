@@ -66,7 +66,7 @@ def fit_frame(frame_HWC: np.ndarray, width: int, height: int) -> np.ndarray:
     if (w, h) == (width, height):
         return frame_HWC
     scale = max(width / w, height / h)
-    cut_w, cut_h = width / scale, height / scale
+    cut_w, cut_h = min(width / scale, w), min(height / scale, h)  # rounding may exceed the frame by a hair, which Pillow refuses
     left, top = (w - cut_w) / 2, (h - cut_h) / 2
     box = (left, top, left + cut_w, top + cut_h)
     return np.asarray(Image.fromarray(frame_HWC).resize((width, height), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))

@@ -26,6 +26,7 @@ LAWS = 3  # a prompt is one row that says which law holds: uniform motion, colli
 FALL = 0.25  # the unit of a lone ball's changes of step: of this size they are in a fall
 LEAST = 1e-3  # of the step by which balls close in, as a unit
 FAR = 8.0  # sums of radii: where balls are farther apart, it does not matter how far
+NEAR = 0.01  # a tenth of a pixel of 128: a disc that is cut by less is whole
 CLOCK = 16.0  # frames, the unit of time since the last given frame
 CHANNELS, BESIDE = 2, 8
 DIT = DiTConfig(
@@ -73,10 +74,12 @@ def measure(frames_TCHW: np.ndarray) -> Drawing:
     at_x, at_y = ((np.arange(n) + 0.5) * (SIDE / n) for n in (columns.shape[2], rows.shape[2]))
     with np.errstate(invalid="ignore", divide="ignore"):
         centres = np.nan_to_num(np.stack([columns @ at_x, rows @ at_y[::-1]], -1) / mass_TN[..., None])
-    cut_TN = columns[..., [0, -1]].sum(2) + rows[..., [0, -1]].sum(2)
-    seen = (mass_TN > 1.0) & (cut_TN == 0)
-    area = mass_TN[:GIVEN].mean(0) * (SIDE / columns.shape[2]) * (SIDE / rows.shape[2])
-    return Drawing(*(torch.from_numpy(np.asarray(a, np.float32))[None] for a in (centres, np.sqrt(area / np.pi), seen)))
+    area_N = mass_TN[:GIVEN].max(0) * (SIDE / columns.shape[2]) * (SIDE / rows.shape[2])
+    radii = np.sqrt(area_N / np.pi)
+    # What is cut at the border keeps its middle nearer to it than a radius.
+    within = np.abs(centres - SIDE / 2) <= SIDE / 2 - radii[:, None] + NEAR
+    seen = (mass_TN > 1.0) & within.all(2)
+    return Drawing(*(torch.from_numpy(np.asarray(a, np.float32))[None] for a in (centres, radii, seen)))
 
 
 def joined(drawings: list[Drawing]) -> Drawing:
