@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def test_bad_files_get_one_sentence(tmp_path: Path, text: str, said: str) -> Non
 
 def test_a_good_file_is_read_and_order_is_checked(tmp_path: Path) -> None:
     file = tmp_path / "path.json"
-    file.write_text(json.dumps({"keys": [{"at_s": k.at_s, "position": k.position, "look_at": k.look_at, "focal_mm": k.focal_mm} for k in KEYS]}))
+    file.write_text(json.dumps({"keys": [dataclasses.asdict(k) for k in KEYS]}))
     assert camera_path.read(file) == KEYS
     with pytest.raises(ShotError, match="one after the other"):
         Camera(path=(KEYS[1], KEYS[0]))

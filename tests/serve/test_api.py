@@ -18,7 +18,11 @@ from sqlalchemy import update
 
 from kinowatt.serve import auth, webhooks
 from kinowatt.serve.body import BadRequest, nest
+from kinowatt.serve.intake import _controls
+from kinowatt.serve.orders import Order
+from kinowatt.serve.schema import CreateVideo
 from kinowatt.serve.tables import Delivery, Video
+from kinowatt.shot import CameraKey
 from serving import FAST, Server, Shop
 
 FORM = {k: str(v) for k, v in FAST.items()}
@@ -72,7 +76,7 @@ def test_every_way_to_give_a_reference(shop: Shop, photo: Path) -> None:
         ({"prompt": ""}, "prompt", "at least 1"),
         ({"prompt": "   "}, None, "empty"),
         ({"prompt": "x" * 32001}, "prompt", "at most 32000"),
-        ({"prompt": "x", "seconds": "61"}, "seconds", "at most 60"),
+        ({"prompt": "x", "seconds": "601"}, "seconds", "at most 600"),
         ({"prompt": "x", "seconds": "0"}, "seconds", "more than 0"),
         ({"prompt": "x", "seconds": "soon"}, "seconds", "a number of seconds"),
         ({"prompt": "x", "size": "big"}, "size", "width x height"),
@@ -93,6 +97,24 @@ def test_bad_requests_get_one_clear_sentence(shop: Shop, body: dict[str, Any], p
     assert said in error["message"], error
     assert param is None or error["param"] == param
     assert shop.client.get("/v1/videos").json()["data"] == []
+
+
+def test_a_storyboard_and_a_camera_path_reach_the_shot(shop: Shop) -> None:
+    body: dict[str, Any] = {
+        "prompt": "a red ball at noon",
+        "seconds": "4",
+        "storyboard": [{"at_s": 2, "prompt": "a red ball at night"}],
+        "enlarge": "lanczos",
+        "camera": {"path": [{"at_s": at, "position": [at, -4, 1], "look_at": [0, 0, 0.3]} for at in (0, 2)]},
+    }
+    order = Order("spark", body["prompt"], **_controls(CreateVideo.model_validate(body)))
+    shot = Order.from_json(json.loads(json.dumps(order.to_json()))).shot([])
+    assert shot.storyboard == ((2.0, "a red ball at night"),)
+    assert shot.enlarge == "lanczos"
+    assert shot.camera.path[1] == CameraKey(2.0, (2.0, -4.0, 1.0), (0.0, 0.0, 0.3))
+    answer = shop.client.post("/v1/videos", json=body)
+    assert answer.status_code == 200, answer.text
+
 
 
 def test_other_faults_have_the_same_form(shop: Shop) -> None:

@@ -97,5 +97,6 @@ def test_weights_of_a_smaller_lexicon_and_of_no_steering_go_on() -> None:
     before = old(x, level, old.text.ids([known]))
     after = new(torch.cat([x, torch.zeros(1, 8, 2, 4, 4)], 1), level, new.text.ids([known]))
     assert torch.allclose(before, after, atol=1e-5)
+    wider = Spark(dataclasses.replace(sizes, heads=2), TextConfig(language.VOCABULARY, width=64))
     with pytest.raises(WeightsError, match="do not fit"):
-        Spark(dataclasses.replace(sizes, heads=2), TextConfig(language.VOCABULARY, width=64)).start(old.state_dict(), {"text": {"vocabulary": []}})
+        wider.start(old.state_dict(), {"text": {"vocabulary": []}})

@@ -60,11 +60,17 @@ def test_discs_are_measured_in_pictures(far: bool) -> None:
             assert seen[: model.GIVEN].all()
             assert drawing.there[0].tolist() == [1.0, float(n == 2)]
             assert drawing.radii[0, :n].numpy() == pytest.approx(scene.radii_N, abs=2e-3)
-            assert np.abs(drawing.centres[0, :, :n].numpy() - motion.centres_TN2)[seen].max() < 2e-3, "a fortieth of a pixel"
+            assert np.abs(drawing.centres[0, :, :n].numpy() - motion.centres_TN2)[seen].max() < 4e-3, "a twentieth of a pixel"
             cut = (
                 (motion.centres_TN2 < scene.radii_N[:, None] - 0.1) | (motion.centres_TN2 > model.SIDE + 0.1 - scene.radii_N[:, None])
             ).any(2)
             assert not seen[cut].any()
+
+
+def test_a_disc_that_touches_the_border_is_whole_and_one_that_is_cut_is_not() -> None:
+    for x, whole in ((1.0, True), (0.95, False), (9.0, True), (9.05, False)):
+        drawing = model.measure(phyworld.render(np.full((model.GIVEN, 1, 2), (x, 5.0)), np.array([1.0])))
+        assert bool(drawing.there[0, 0]) == whole
 
 
 def test_latents_are_changes_of_step_and_lead_back() -> None:
@@ -95,14 +101,14 @@ def test_the_future_is_not_given() -> None:
 def test_it_learns(task: PhyWorldTask) -> None:
     optimizer = torch.optim.AdamW(task.dit.parameters(), 5e-3)
     losses = []
-    for step in range(50):
+    for step in range(30):
         loss, clips = task.loss(step)
         assert clips == 8
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    assert np.mean(losses[-15:]) < 0.6 * np.mean(losses[:10])
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
 
 
 def test_a_step_is_repeatable(task: PhyWorldTask) -> None:
@@ -120,7 +126,7 @@ def test_training_simulates_nothing_far(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(phyworld, "scene", noted)
     PhyWorldTask(SMALL, torch.device("cpu"))
-    assert len(made) == sum(SMALL.clips)
+    assert len(made) >= sum(SMALL.clips), "where the box has no room for a collision, another is drawn"
     assert not any(s.far for s in made)
     low, high = phyworld.RADII[0]
     assert all(low <= r <= high for s in made for r in s.radii_N)

@@ -61,8 +61,8 @@ def _moving(ramp: int, steps: int) -> int:
 
 
 def rolls(spec: ModelSpec) -> bool:
-    """Whether a model was trained on frames with levels of their own, as key frames are (train/loss.py): then a window may roll."""
-    return "keys" in spec.trained_modes and (spec.trained_frames - 1) // spec.frame_stride + 1 >= LEAST_WINDOW
+    """Whether a model was trained on frames whose levels follow each other (train/loss.py): then a window may roll."""
+    return "lagged" in spec.trained_modes and (spec.trained_frames - 1) // spec.frame_stride + 1 >= LEAST_WINDOW
 
 
 def roll_of(frames: int, steps: int, spec: ModelSpec) -> Roll:

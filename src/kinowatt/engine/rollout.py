@@ -238,7 +238,8 @@ class Rollout:
                     cached.forget()
                 tell(rolling.done, self.roll.total, self._state(rolling, means), None if self.newest is None else self.newest.copy)
         made, given = frames.array(), conditioning.placed(anchors, self.plan.frames, fps)
-        conditioning.hand_over(made, given)
+        if self.model.spec.hands_over:
+            conditioning.hand_over(made, given)
         conditioning.paste_back(made, given)
         return made, latents.array().transpose(1, 0, 2, 3)[None]
 

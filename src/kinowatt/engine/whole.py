@@ -136,7 +136,8 @@ class Whole:
                 last = tile
             else:
                 given_at = conditioning.placed(anchors, self.plan.frames, self.model.spec.fps)
-                conditioning.hand_over(frames_TCHW, given_at)
+                if self.model.spec.hands_over:
+                    conditioning.hand_over(frames_TCHW, given_at)
                 conditioning.paste_back(frames_TCHW, given_at)
                 return frames_TCHW, notes
             if self.device.type == "cuda":

@@ -55,6 +55,7 @@ class Eye(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(WIDTHS))
         self.joined = nn.ModuleList(Block(width) for width in WIDTHS[:-1])
         self.dense = nn.Conv2d(WIDTHS[0], len(KINDS) + 1 + len(COLOURS) + 1 + 1, 1)
+        assert self.dense.bias is not None
         nn.init.constant_(self.dense.bias[-1:], -4.0)  # nearly nowhere is a centre, and training need not find that out
         self.whole = nn.ModuleDict({name: nn.Linear(2 * sum(WIDTHS), len(FIELDS[name])) for name in WHOLE})
 

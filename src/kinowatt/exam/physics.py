@@ -24,11 +24,11 @@ from kinowatt.shot import END, START, Anchor
 from kinowatt.worlds.toybox import Sample
 from kinowatt.worlds.toybox.layout import half_sizes
 from kinowatt.worlds.toybox.physics import DENSITY, GRAVITY
-from kinowatt.worlds.toybox.scene import Scene
 
 GIVEN = 5  # frames: two latents
 EVENTS = ("projectile", "bounce", "collide", "fall", "roll", "pendulum")
 PLAIN: dict[str, Any] = {"move": "static", "angle": "eye", "shot": "medium", "time": "noon", "weather": "clear", "mood": None}
+FALLING = ("projectile", "bounce", "fall")  # what flies freely for long enough
 FLIGHT = 4  # frames that a flight needs for a parabola
 CEASED = "a clip that stands still after the given frames"
 SPANS = 4  # frames before and after a collision through which a line is laid
@@ -156,13 +156,13 @@ def sizes(m: Motion, way: str) -> float:
 
 def physics(s: Sitting) -> Section:
     """Everything of it that has a number."""
-    chosen = [n for event in EVENTS for n in scenes.first(s.amounts.motions, _tellable, event=event, **PLAIN)]
-    events = [event for event in EVENTS for _ in range(s.amounts.motions)]
-    found = [motion(s, s.world.sample(n, event=e, **PLAIN)) for n, e in zip(chosen, events, strict=True)]
-    past = [e for e in EVENTS for _ in range(s.amounts.backward)]
-    numbers = [n for e in EVENTS for n in scenes.first(s.amounts.backward, _tellable, event=e, **PLAIN)]
-    backward = [motion(s, s.world.sample(n, event=e, **PLAIN), backward=True) for n, e in zip(numbers, past, strict=True)]
-    figures = [_g(found), *_coefficients(found), _apart(found, "trajectory into the future", slice(GIVEN, None), CEASED)]
+    found = [motion(s, sample) for sample in _cases(s, s.amounts.motions)]
+    backward = [motion(s, sample, backward=True) for sample in _cases(s, s.amounts.backward)]
+    figures = [
+        _g([m for m in found if m.sample.scene.event in FALLING]),
+        *_coefficients(found),
+        _apart(found, "trajectory into the future", slice(GIVEN, None), CEASED),
+    ]
     before = "a clip that stands still before the given frames"
     figures.append(_apart(backward, "trajectory into the past", slice(0, FRAMES - GIVEN), before))
     figures.append(_figure(found, "sizes", "% off", sizes, "linear size of each thing against the scene's; what is lost counts 100"))
@@ -177,8 +177,11 @@ def physics(s: Sitting) -> Section:
     return Section("physics", "Physics", words, (*figures, hidden), (*clips, *shown))
 
 
-def _tellable(drawn: Scene) -> bool:
-    return len(drawn.subjects) > 0
+def _cases(s: Sitting, n: int) -> Iterator[Sample]:
+    """`n` scenes of each event, each event beginning where the one before ended, or the same things would be seen in all."""
+    for i, event in enumerate(EVENTS):
+        for number in scenes.first(n * (i + 1), event=event, **PLAIN)[-n:]:
+            yield s.world.sample(number, event=event, **PLAIN)
 
 
 def _figure(found: Sequence[Motion], name: str, unit: str, of: Callable[[Motion, str], float | None], says: str) -> Figure:

@@ -57,6 +57,7 @@ def shot_to_json(shot: Shot) -> dict[str, Any]:
         "budget": {k: v for k, v in vars(shot.budget).items() if v is not None},
         "light": shot.light,
         "mood": shot.mood,
+        **({"storyboard": [list(scene) for scene in shot.storyboard]} if shot.storyboard else {}),
         "camera": {k: v for k, v in asdict(shot.camera).items() if v not in (None, ())},
         "anchors": [
             {

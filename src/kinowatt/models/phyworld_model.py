@@ -2,8 +2,9 @@
 
 The codec has no weights: it measures discs and knows nothing of motion. A latent holds by how much a ball's step from the frame before
 differs from its last given step, as a camera sees it that rides along. So inertia is built in (zero latents). Two balls have natural
-units: lengths in sums of their radii, steps in the step by which they close in; so a collision looks the same at every scale. Gravity,
-contact, and who gets how much of the momentum are learned. The given frames are anchors at START with ceiling 0 (engine/sample.py).
+units: lengths in sums of their radii, areas in sums of their areas, steps in the step by which they close in; so a collision looks the
+same at every scale. Gravity, contact, and what each gets of the momentum are learned. The given frames are anchors at START with
+ceiling 0 (engine/sample.py).
 Legend: B batch, F = T frames, N = 2 balls, red first; lengths in tenths of the picture's side.
 """
 
@@ -122,15 +123,18 @@ def drawn(latents_BCFHW: torch.Tensor, given: Drawing) -> Drawing:
 def beside(given: Drawing, frames: int) -> torch.Tensor:
     """What the network sees beside the latents (B, BESIDE, F, 1, N), of the given frames alone, per ball and frame.
 
-    Both radii, where the other ball would be by inertia, the step by which it closes in, whether there is a ball, and the time.
+    Both sizes, where the other ball would be by inertia, the step by which it closes in, whether there is a ball, and the time.
     """
     both, apart, closing = _pair(given)
-    radii = given.radii[:, None, :, None] * given.there[:, None, :, None]
-    length = torch.where(both > 0, radii.sum(2, keepdim=True), 1.0)
+    there = given.there[:, None, :, None]
+    radii = given.radii[:, None, :, None] * there
+    # Radii let nothing be said of balls whose sizes differ more than in any film of training; shares of the area do (LOG.md).
+    length, area = (torch.where(both > 0, (radii**power).sum(2, keepdim=True), 1.0) for power in (1, 2))
+    sizes = torch.cat([radii**2, radii.flip(2) ** 2 * both], -1) / area
     since = (torch.arange(frames, device=apart.device) - (GIVEN - 1.0)).view(1, -1, 1, 1)
     other = ((apart + closing * since) / length).clamp(-FAR, FAR)
     time = (since / CLOCK).expand(len(radii), -1, BALLS, -1)
-    parts = [radii / length, radii.flip(2) * both / length, other, closing / length, given.there[:, None, :, None], time]
+    parts = [sizes, other, closing / length, there, time]
     return torch.cat([p.expand(-1, frames, -1, -1) for p in parts], -1).permute(0, 3, 1, 2)[:, :, :, None]
 
 

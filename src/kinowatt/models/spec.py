@@ -30,6 +30,7 @@ class ModelSpec:
     needs_image: bool = False  # makes nothing without an image at the start
     guidance_low: float | None = None  # of the second of two networks, where they have one each
     one_pass: float | None = None  # the guidance that one pass of the network has learnt to give by itself (see train/distil.py)
+    hands_over: bool = False  # its codec loses so much of given pixels that the frames beside them are matched to them
     frame_stride: int = 4  # frames come in this many k, plus 1
     solver: str = "euler"  # see engine/solvers.py
     least_level: float = 0.0  # the level at which an even spacing of the steps would end; the last step goes to 0

@@ -357,6 +357,8 @@ def _controls(body: Any) -> dict[str, Any]:
         "steps": body.steps,
         "guidance": body.guidance,
         "camera": camera,
+        "storyboard": tuple((scene.at_s, scene.prompt) for scene in body.storyboard),
+        "enlarge": body.enlarge,
         "light": body.light,
         "mood": body.mood,
         "cache": body.cache,

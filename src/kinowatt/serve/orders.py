@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -40,6 +40,11 @@ class Placed:
     strength: float = 1.0
 
 
+def _camera_key(row: Mapping[str, Any]) -> CameraKey:
+    """A key frame from JSON, which has lists where it has tuples."""
+    return CameraKey(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+
+
 @dataclass(frozen=True)
 class Order:
     """All that a worker needs to make one video. `sources` are the clips that a bridge, a remix or an edit works on."""
@@ -62,6 +67,8 @@ class Order:
     cache: int | None = None
     budget_Wh: float | None = None
     budget_gCO2e: float | None = None
+    storyboard: tuple[tuple[float, str], ...] = ()
+    enlarge: str | None = None
     notes: tuple[str, ...] = ()  # what was said when the order was taken, for example that a reference is cut
 
     def to_json(self) -> dict[str, Any]:
@@ -76,6 +83,7 @@ class Order:
         known["sources"] = tuple(Source(**s) for s in data["sources"])
         known["size"] = tuple(data["size"]) if data["size"] else None
         known["notes"] = tuple(data["notes"])
+        known["storyboard"] = tuple((second, text) for second, text in data.get("storyboard", ()))
         return Order(**known)
 
     @property
@@ -96,10 +104,12 @@ class Order:
             guidance=self.guidance,
             model=self.model,
             anchors=given,
-            camera=Camera(**self.camera | {"path": tuple(CameraKey(**key) for key in self.camera.get("path", ()))}),
+            camera=Camera(**self.camera | {"path": tuple(map(_camera_key, self.camera.get("path", ())))}),
             light=self.light,
             mood=self.mood,
             cache=self.cache,
+            storyboard=self.storyboard,
+            enlarge=self.enlarge,
             budget=Budget(self.budget_Wh, self.budget_gCO2e),
         )
         if self.mode in SOFT and sources:

@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 
 from kinowatt.serve.orders import Order
 from kinowatt.serve.tables import COMPLETED, FAILED, IN_PROGRESS, Character, File, Video
-from kinowatt.shot import MAX_PROMPT_CHARS, MAX_SECONDS
+from kinowatt.shot import MAX_PROMPT_CHARS, MAX_SCENES, MAX_SECONDS
 
 DEFAULT_SECONDS = "4"  # as the API
 POLL_AFTER_MS = 500
@@ -104,6 +104,13 @@ class AnchorIn(_Part):
         return self
 
 
+class SceneIn(_Part):
+    """A scene of a storyboard: what is to be seen from a second on."""
+
+    at_s: float
+    prompt: Prompt
+
+
 class _Controls(_Part):
     """What kinowatt takes beyond the Videos API."""
 
@@ -114,6 +121,8 @@ class _Controls(_Part):
     camera: Annotated[CameraIn, BeforeValidator(_json_text)] | None = None
     light: Annotated[str, Field(max_length=80)] | None = None
     mood: Annotated[str, Field(max_length=80)] | None = None
+    storyboard: Annotated[list[SceneIn], BeforeValidator(_json_text), Field(max_length=MAX_SCENES)] = []
+    enlarge: Annotated[str, Field(max_length=20, description="how sizes beyond the model's are reached: refine or lanczos")] | None = None
     cache: Annotated[int, Field(ge=1, le=100, description="compute the guidance term at every so manieth step")] | None = None
     budget_wh: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
     budget_gco2e: Annotated[float, Field(gt=0.0, le=1e9)] | None = None

@@ -185,7 +185,7 @@ def error(scene: Scene, motion: Motion, centres_TN2: np.ndarray) -> float | None
     """
     truth_TN2, made_TN2 = motion.centres_TN2[:FRAMES], centres_TN2[:FRAMES, : len(scene.balls)]
     margin = scene.radii_N[:, None]
-    in_view_T = ((truth_TN2 >= margin) & (truth_TN2 <= BOX - margin)).all((1, 2))
+    in_view_T = np.asarray(((truth_TN2 >= margin) & (truth_TN2 <= BOX - margin)).all((1, 2)))
     judged = in_view_T[GIVEN:-1] & in_view_T[GIVEN + 1 :]
     if scene.law == "collision":
         judged &= (np.abs(np.diff(motion.velocities_TN2[GIVEN:FRAMES], axis=0)) < 1e-3).all((1, 2))
