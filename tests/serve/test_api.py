@@ -116,7 +116,6 @@ def test_a_storyboard_and_a_camera_path_reach_the_shot(shop: Shop) -> None:
     assert answer.status_code == 200, answer.text
 
 
-
 def test_other_faults_have_the_same_form(shop: Shop) -> None:
     for method, path, status in [
         ("GET", "/v1/nothing", 404),

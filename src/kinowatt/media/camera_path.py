@@ -1,7 +1,7 @@
 """A camera path from a JSON file: key frames of where the camera stands, what it looks at, and its focal length.
 
-    {"keys": [{"at_s": 0, "position": [0, -4, 1], "look_at": [0, 0, 0.3], "focal_mm": 35},
-              {"at_s": 2, "position": [4, 0, 2], "look_at": [0, 0, 0.3], "focal_mm": 50}]}
+{"keys": [{"at_s": 0, "position": [0, -4, 1], "look_at": [0, 0, 0.3], "focal_mm": 35},
+          {"at_s": 2, "position": [4, 0, 2], "look_at": [0, 0, 0.3], "focal_mm": 50}]}
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ class Placed:
 
 def _camera_key(row: Mapping[str, Any]) -> CameraKey:
     """A key frame from JSON, which has lists where it has tuples."""
-    return CameraKey(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+    return CameraKey(**fields)
 
 
 @dataclass(frozen=True)
