@@ -22,7 +22,7 @@ from kinowatt.errors import GridError, InputError, WeightsError
 from kinowatt.grid import scores
 from kinowatt.grid.fields import Ensemble, Field
 from kinowatt.grid.history import history
-from kinowatt.grid.nowcast import Model, forecast, load, nowcast, window_of
+from kinowatt.grid.nowcast import Model, forecast, load, nowcast, region_of, window_of
 from kinowatt.grid.weather_files import read
 from kinowatt.models import skies_model as skies
 from kinowatt.models.dit import VideoDiT
@@ -69,6 +69,25 @@ def test_analogs_take_turns_with_the_model(model: Model) -> None:
     assert np.allclose(made.values_MTCHW[::2], alone.values_MTCHW, atol=2e-2)
     night = nowcast(long, np.datetime64("2012-07-31T09:00", "ns"), 1.0, 3, model=model)
     assert "as it is night" in night.notes[-1]
+
+
+def test_the_regions_mean_is_corrected(model: Model, field: Field) -> None:
+    past, line = history(field), ((0.2, 0.5),) * skies.LEADS
+    cases = np.flatnonzero(past.day[:, field.mask_HW].all(1) & (past.elevation.max((1, 2)) > 50.0))[:20:2]
+    bent = dataclasses.replace(model, region=line)
+    plain, moved = forecast(model, past, int(cases[0]), 6), forecast(bent, past, int(cases[0]), 6)
+    lit = field.mask_HW
+    before, after = plain[:, :, lit].mean((0, 2)), moved[:, :, lit].mean((0, 2))
+    inside = (plain[:, :, lit].min((0, 2)) > 0.05) & (plain[:, :, lit].max((0, 2)) < 1.1)  # nothing was cut
+    assert np.allclose(after[inside], (0.2 + 0.5 * before)[inside], atol=0.02)
+    assert np.allclose(after, 0.2 + 0.5 * before, atol=0.06)
+    apart = dataclasses.replace(past, index=0.5 * past.index)
+    found = region_of(model, apart, cases, 3)
+    made = np.array([forecast(model, apart, int(now), 3)[:, :, lit].mean((0, 2)) for now in cases])
+    came = np.array([apart.index[now + 1 : now + 7][:, lit].mean(1) for now in cases])
+    left = came - np.array(found).T[0] - np.array(found).T[1] * made
+    assert np.abs(left.mean(0)).max() < 1e-5  # least squares leave no mean
+    assert load().region is not None
 
 
 def test_nothing_of_the_future_is_used(model: Model, field: Field) -> None:

@@ -26,7 +26,7 @@ from kinowatt.models.text import TextConfig
 from kinowatt.train import loop, shard
 from kinowatt.train.checkpoint import State
 from kinowatt.train.loss import velocity_loss
-from kinowatt.train.tasks import Spark
+from kinowatt.train.spark import Spark
 
 CPU = torch.device("cpu")
 SMALL = {"heads": 2, "ffn_dim": 48, "layers": 2, "text_dim": 16}

@@ -6,7 +6,7 @@ Legend: M members, L frames to come, H W cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +30,18 @@ MOST_MEMBERS = 1000
 HOURS_PER_FRAME = 0.5  # of the model
 MOST_CELLS = 64 * 64
 LEAST_ANALOGS = 1000  # frames of the history to choose from: about two months
+# Of the shipped weights, per lead: the region's mean index that came, from the one that the members had (`region_of`, 120 windows of the
+# training days of 2012, 25 members each; chosen on the validation days, see LOG.md).
+REGION = ((0.073, 0.897), (0.114, 0.847), (0.127, 0.824), (0.127, 0.827), (0.124, 0.826), (0.095, 0.840))
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """skies, loaded, and the device that it runs on."""
+    """skies, loaded, the device that it runs on, and per lead the line (offset, slope) that corrects its region's mean, if one is known."""
 
     dit: VideoDiT
     device: torch.device
+    region: tuple[tuple[float, float], ...] | None = None
 
     def members(self, window: skies.Window, count: int, seed: int, steps: int = STEPS) -> np.ndarray:
         """Indices (M, L, H, W) of the frames to come of one window. Member i is the same for every count > i."""
@@ -57,11 +61,33 @@ class Model:
             out.append(skies.index_of(made.float(), many)[:, skies.PAST :].clamp_max(MOST).cpu())
         return torch.cat(out).numpy()
 
+    def corrected(self, made_MLHW: np.ndarray, lit_LHW: np.ndarray) -> np.ndarray:
+        """Members with the region's mean, over all of them and where it is `lit`, moved to where it came to lie on the training days.
+
+        All members and cells of a lead move alike, so that their spread and the field stay.
+        """
+        if self.region is None:
+            return made_MLHW
+        cells_L = lit_LHW.sum((1, 2))
+        mean_L = (made_MLHW * lit_LHW).sum((2, 3)).mean(0) / np.maximum(cells_L, 1)
+        offset_L, slope_L = np.array(self.region, dtype=np.float32).T
+        move_L = offset_L + (slope_L - 1.0) * mean_L
+        return np.where(lit_LHW, np.clip(made_MLHW + move_L[:, None, None], 0.0, MOST), made_MLHW)
+
 
 def load(path: Path | None = None, device: str = "cpu") -> Model:
     """The shipped skies, or weights of one's own. WeightsError."""
     dit, _ = skies.load(path)
-    return Model(dit.to(device), torch.device(device))
+    return Model(dit.to(device), torch.device(device), REGION if path is None else None)
+
+
+def region_of(model: Model, past: History, cases: np.ndarray, members: int, seed: int = 0) -> tuple[tuple[float, float], ...]:
+    """Per lead the line (offset, slope) from the members' regional mean to what came: least squares over frames that taught the model."""
+    bare, mask = replace(model, region=None), past.field.mask_HW
+    made = np.stack([forecast(bare, past, now, members, seed)[:, :, mask].mean((0, 2)) for now in cases.tolist()])
+    came = np.stack([past.index[now + 1 : now + 1 + skies.LEADS][:, mask].mean(1) for now in cases.tolist()])
+    lines = [np.polyfit(made[:, lead], came[:, lead], 1) for lead in range(skies.LEADS)]
+    return tuple((float(offset), float(slope)) for slope, offset in lines)
 
 
 def window_of(past: History, now: int, elevation_LHW: np.ndarray) -> skies.Window:
@@ -76,7 +102,8 @@ def window_of(past: History, now: int, elevation_LHW: np.ndarray) -> skies.Windo
 
 def forecast(model: Model, past: History, now: int, members: int, seed: int = 0) -> np.ndarray:
     """Members (M, LEADS, H, W) of the index after a frame that has its future's sun in the history: for scores."""
-    return model.members(window_of(past, now, past.elevation[now + 1 : now + 1 + skies.LEADS]), members, seed)
+    ahead = slice(now + 1, now + 1 + skies.LEADS)
+    return model.corrected(model.members(window_of(past, now, past.elevation[ahead]), members, seed), past.day[ahead])
 
 
 def nowcast(
@@ -128,11 +155,14 @@ def _members(
     model: Model, taught: History, past: History, now: int, elevation: np.ndarray, members: int, seed: int
 ) -> tuple[np.ndarray, str]:
     """Indices (M, LEADS, H, W), and how they were made."""
-    made = model.members(window_of(past, now, elevation), members, seed)
-    if not past.day[now][past.field.mask_HW].all():
-        return made, "of skies alone, as it is night"
-    if taught.field.mask_HW.shape != past.field.mask_HW.shape or len(baselines.usable(taught, skies.LEADS)) < LEAST_ANALOGS:
+    window, mask = window_of(past, now, elevation), past.field.mask_HW
+    if not past.day[now][mask].all():
+        return model.members(window, members, seed), "of skies alone, as it is night"
+    lit = (elevation > LOW_SUN) & mask
+    if taught.field.mask_HW.shape != mask.shape or len(baselines.usable(taught, skies.LEADS)) < LEAST_ANALOGS:
+        made = model.corrected(model.members(window, members, seed), lit)
         return made, "of skies alone, as the history is short or of another lattice"
+    made = model.corrected(model.members(window, (members + 1) // 2, seed), lit)
     like = baselines.analogs(baselines.library(taught, skies.LEADS), past, now, members)
     return baselines.blend(made, like, members), "of skies and of analogs in turn"
 

@@ -128,7 +128,7 @@ def beside(given: Drawing, frames: int) -> torch.Tensor:
     both, apart, closing = _pair(given)
     there = given.there[:, None, :, None]
     radii = given.radii[:, None, :, None] * there
-    # Radii let nothing be said of balls whose sizes differ more than in any film of training; shares of the area do (LOG.md).
+    # By radii, balls that differ more in size than any in training came out worse than by areas (LOG.md).
     length, area = (torch.where(both > 0, (radii**power).sum(2, keepdim=True), 1.0) for power in (1, 2))
     sizes = torch.cat([radii**2, radii.flip(2) ** 2 * both], -1) / area
     since = (torch.arange(frames, device=apart.device) - (GIVEN - 1.0)).view(1, -1, 1, 1)
