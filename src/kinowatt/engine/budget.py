@@ -48,6 +48,15 @@ def frontier(folder: Path) -> tuple[Choice, ...]:
     return tuple(sorted(found, key=lambda c: -(c.joules_J or 0.0)))
 
 
+def _is_of(spec: ModelSpec) -> bool:
+    """Whether the frontier was measured of the weights that the spec names, where it names any."""
+    path = spec.folder / FRONTIER
+    if not spec.sha256 or not path.exists():
+        return True
+    of: str | None = json.loads(path.read_text()).get("weights_sha256")
+    return of == "+".join(spec.sha256[name] for name in sorted(spec.sha256))
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A shot that fits its budget, and what was decided for it."""
@@ -85,7 +94,8 @@ def fitted(
     if _means(plan) != _means(default):
         w, h = plan.width, plan.height
         kept = f", guidance kept for {plan.shot.cache} steps" if (plan.shot.cache or 1) > 1 else ""
-        why = f"quality {quality:.2f} on the measured frontier" if quality is not None else "nothing of the kind was measured"
+        of = "on the measured frontier" if _is_of(spec) else "as was measured of earlier weights"
+        why = f"quality {quality:.2f} {of}" if quality is not None else "nothing of the kind was measured"
         notes.append(
             f"for the budget of {in_Wh(budget_J / 3600)}: {plan.shot.steps} steps at {w}x{h}, guidance {plan.shot.guidance:g}{kept} ({why})"
         )
