@@ -8,10 +8,12 @@ import torch
 
 from kinowatt.clip import Clip
 from kinowatt.errors import WeightsError
-from kinowatt.exam import judges, learn, pictures
+from kinowatt.exam import adherence, judges, learn, pictures
 from kinowatt.exam.eye import WHOLE, Sight
 from kinowatt.exam.judges import Judges
 from kinowatt.exam.pictures import COLOURS, FIELDS, KINDS, LOOKS, SIDE
+from kinowatt.worlds.toybox.physics import Thing
+from kinowatt.worlds.toybox.seen import Seen
 
 
 def sight(things: list[tuple[str, str, slice, slice]], looks: int = 4) -> Sight:
@@ -33,7 +35,7 @@ def test_things_are_counted_named_and_measured() -> None:
     assert count == 2
     assert judges.things(sight([])) == ((), 0)
     gone = sight([("ball", "red", slice(0, 12), slice(0, 10))], looks=8)
-    gone.kinds[1:, 1:] = -9.0  # seen in one look of eight
+    gone.centres[1:] = -9.0  # seen in one look of eight
     assert judges.things(gone)[0] == ()
 
 
@@ -91,3 +93,15 @@ def test_a_centre_is_where_a_thing_is() -> None:
     hills = learn.centres(ids)
     assert np.argwhere(hills[0] == 1.0).tolist() == [[5, 7]]
     assert hills[0, 29, 29] < 0.01
+
+
+def test_what_nobody_asked_for_counts_against_a_clip() -> None:
+    seen = Seen((Thing("ball", "red"), Thing("cone", "blue")), None, None, None, {"ground": "sand"})
+    boxes = [("ball", "red", slice(0, 12), slice(0, 10)), ("cube", "green", slice(20, 44), slice(20, 30))]
+    found, count = judges.things(sight(boxes))
+    verdict = judges.Verdict(found, count, {"ground": "snow"}, 0.0, 0.0, {})
+    assert adherence.colour(seen, verdict) == [0.0, 0.0, 1.0], "blue is missing, green was not asked for, red is there"
+    assert adherence.shape(seen, verdict) == [1.0, 0.0]
+    assert adherence.number(seen, verdict) == [1.0]
+    assert adherence.ALL["ground"](seen, verdict) == [0.0]
+    assert adherence.ALL["weather"](seen, verdict) is None, "what is not asked for is not judged"

@@ -25,8 +25,9 @@ WITHIN = Bar(-3.0, "least")
 
 
 def colour(seen: Seen, verdict: Verdict) -> list[float] | None:
-    """Of each thing with a colour: 1 where it is seen."""
-    return [float(t.color in verdict.colours) for t in seen.things if t.color] or None
+    """Of each colour that is asked for or seen: 1 where it is both. So a thing that nobody asked for counts against a clip."""
+    asked = {t.color for t in seen.things if t.color}
+    return [float(c in asked and c in verdict.colours) for c in sorted(asked | set(verdict.colours))] if asked else None
 
 
 def shape(seen: Seen, verdict: Verdict) -> list[float] | None:

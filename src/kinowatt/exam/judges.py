@@ -7,7 +7,6 @@ than its ceiling. Legend: T looks (frames at WATCHED_FPS), H W.
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from kinowatt.worlds.toybox.seen import SEEN_SHARE, SEEN_TIME
 
 FILE = Path(__file__).with_name("judges.safetensors")
 TABLES = {"kinds": KINDS, "colours": COLOURS, **FIELDS}  # what the networks were trained to tell apart
-PEAK = 0.4  # a centre that is at least so likely counts as a thing
+PEAK = 0.3  # a centre that is at least so likely counts as a thing
 BATCH = 32
 CAMERA_FEATURES = flow.HALVES * (flow.BANDS + 1) * 5
 MOOD_FEATURES = 13 + sum(len(FIELDS[name]) for name in WHOLE)
@@ -163,30 +162,35 @@ def colour_masks(sight: Sight) -> np.ndarray:
 def things(sight: Sight) -> tuple[tuple[Found, ...], int]:
     """The things of a clip, one of each colour (and one of each kind without a colour), and how many there are.
 
-    A thing is seen if it fills enough of the frame for long enough: the captions' own rule.
+    A thing is a peak of the map of centres, with the colour and kind that are likeliest round it; it is seen if it is there for long
+    enough, the captions' own rule. Against areas of a colour alone, this finds far fewer things that are none (LOG.md).
     """
+    peaks = _peaks(sight)
+    kinds, colours = (functional.avg_pool2d(x.softmax(1), 3, 1, 1, count_include_pad=False) for x in (sight.kinds, sight.colours))
+    votes: dict[tuple[int, int], list[tuple[int, torch.Tensor]]] = {}
+    for t, y, x in peaks.nonzero().tolist():
+        kind, colour = kinds[t, 1:, y, x], int(colours[t, :, y, x].argmax())
+        votes.setdefault((colour, 0 if colour else 1 + int(kind.argmax())), []).append((t, kind))
     masks = colour_masks(sight)
-    kinds = sight.kinds[:, 1:].argmax(1).numpy()
     found = []
-    for colour in range(1, len(COLOURS) + 2):
-        mine = masks == colour
-        share_T = mine.mean((1, 2))
-        if (share_T > SEEN_SHARE).mean() < SEEN_TIME:
-            continue
-        of_kind = np.bincount(kinds[mine], minlength=len(KINDS))
-        name = COLOURS[colour - 1] if colour <= len(COLOURS) else None
-        rows = [np.flatnonzero(m.any(1)) for m, share in zip(mine, share_T, strict=True) if share > SEEN_SHARE]
-        height = float(np.median([r[-1] - r[0] + 1 for r in rows])) / mine.shape[1]
-        found.append(Found(KINDS[int(of_kind.argmax())], name, height))
-    return tuple(found), count(sight)
+    for (colour, _), cast in sorted(votes.items(), key=lambda item: item[0]):
+        if len({t for t, _ in cast}) >= SEEN_TIME * len(peaks):
+            name = KINDS[int(torch.stack([k for _, k in cast]).mean(0).argmax())]
+            found.append(Found(name, COLOURS[colour - 1] if colour else None, _height(masks == (colour or len(COLOURS) + 1))))
+    per_look = np.sort(peaks.sum((1, 2)).numpy())[::-1]
+    return tuple(found), int(per_look[max(round(SEEN_TIME * len(per_look)) - 1, 0)])
 
 
-def count(sight: Sight) -> int:
-    """How many things are seen in at least a quarter of the looks: peaks of the map of centres."""
+def _peaks(sight: Sight) -> torch.Tensor:
+    """Where centres are (T, H, W)."""
     likely = sight.centres.sigmoid()[:, None]
-    peaks = (likely == functional.max_pool2d(likely, 3, 1, 1)) & (likely > PEAK)
-    per_look = peaks.sum((1, 2, 3)).numpy()
-    return int(np.sort(per_look)[::-1][max(round(SEEN_TIME * len(per_look)) - 1, 0)])
+    return ((likely == functional.max_pool2d(likely, 3, 1, 1)) & (likely > PEAK))[:, 0]
+
+
+def _height(mask_THW: np.ndarray) -> float:
+    """Of what a mask shows, as a share of the frame's height: the median over looks in which it is seen."""
+    rows = [np.flatnonzero(mask.any(1)) for mask in mask_THW if mask.mean() > SEEN_SHARE]
+    return float(np.median([r[-1] - r[0] + 1 for r in rows])) / mask_THW.shape[1] if rows else 0.0
 
 
 def causes(looks: np.ndarray, count: int, speed: float) -> dict[str, float]:
@@ -215,8 +219,3 @@ def causes(looks: np.ndarray, count: int, speed: float) -> dict[str, float]:
 def mood_numbers(measured: Mapping[str, float], whole: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """The causes of a mood beside the light they stand in: a warm picture means another thing at dusk than at noon."""
     return torch.cat([torch.tensor(list(measured.values())), *(whole[name].exp() for name in WHOLE)])
-
-
-def main_kind(found: tuple[Found, ...]) -> str | None:
-    """The kind that most things have."""
-    return Counter(t.kind for t in found).most_common(1)[0][0] if found else None

@@ -150,7 +150,7 @@ def teach_readers(judge: Judges, made: Pictures, say: Told) -> None:
         moves += [FIELDS["move"].index(fields["move"]), turn[fields["move"]]]
         sight = judge.see(frames)
         whole = {name: logits.log_softmax(1).mean(0) for name, logits in sight.whole.items()}
-        measured = judges.causes(frames, judges.count(sight), flow.speed(*flows))
+        measured = judges.causes(frames, judges.things(sight)[1], flow.speed(*flows))
         causes.append(judges.mood_numbers(measured, whole).numpy())
         moods.append(FIELDS["mood"].index(fields["mood"]))
         if len(causes) % 100 == 0:
