@@ -78,6 +78,6 @@ for (const id of [...ids, first.id]) {
 steps.push("delete");
 
 await assert.rejects(client.videos.retrieve(first.id), NotFoundError);
-await assert.rejects(client.videos.create({ prompt: "a ball", seconds: "61" }), (error) => error instanceof BadRequestError && /at most 60/.test(error.message));
+await assert.rejects(client.videos.create({ prompt: "a ball", seconds: "601" }), (error) => error instanceof BadRequestError && /at most 600/.test(error.message));
 steps.push("errors");
 console.log(JSON.stringify({ steps }));

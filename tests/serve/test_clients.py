@@ -123,7 +123,7 @@ def test_errors(client: openai.OpenAI) -> None:
         client.videos.retrieve("video_0000000000000000")
     assert missing.value.body["type"] == "invalid_request_error"  # type: ignore[index]
     with pytest.raises(openai.BadRequestError, match="at most 60"):
-        client.videos.create(prompt="a ball", seconds="61")  # type: ignore[arg-type]
+        client.videos.create(prompt="a ball", seconds="601")  # type: ignore[arg-type]
     with pytest.raises(openai.BadRequestError, match="odd side"):
         client.videos.create(prompt="a ball", size="65x64")  # type: ignore[arg-type]
     with pytest.raises(openai.BadRequestError, match="not served here"):
