@@ -246,4 +246,5 @@ def test_a_fault_of_ours_is_exit_code_1(kinowatt: Run, small_model: Path, tmp_pa
     ran = kinowatt("generate", "a ball", "-o", tmp_path / "a.mp4", "--model", small_model, "--seconds", "0.2", *QUICK)
     assert ran.code == 1
     assert "fault of ours" in ran.err
-    assert list(tmp_path.iterdir()) == []
+    # A take of more than two seconds may leave its latents, to go on from; a video never.
+    assert {p.name for p in tmp_path.iterdir()} <= {"a.mp4.latents.safetensors"}

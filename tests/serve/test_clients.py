@@ -110,7 +110,9 @@ def test_characters(client: openai.OpenAI, footage: Path) -> None:
         mossy = client.videos.create_character(name="Mossy", video=file)
     assert client.videos.get_character(mossy.id).name == "Mossy"
     seen = make(client, prompt="Mossy stands on the grass")
-    assert any("'reference'" in w for w in seen.model_extra["warnings"])  # type: ignore[index]
+    assert seen.status == "completed"
+    (anchor,) = seen.model_extra["anchors"]  # type: ignore[index]
+    assert (anchor["at"], anchor["strength"]) == ("outside", 1.0)
 
 
 def test_models(client: openai.OpenAI) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kinowatt.clip import Clip
-from kinowatt.engine.budget import FRONTIER, Choice, frontier
+from kinowatt.energy.predict import Prediction
+from kinowatt.engine.budget import FRONTIER, Choice, fitted, frontier
 from kinowatt.engine.load import load
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import OutputError
@@ -17,6 +18,7 @@ from kinowatt.exam import closeness
 from kinowatt.exam.closeness import Closeness, Scale, Score
 from kinowatt.exam.scenes import World
 from kinowatt.models.specs import SPARK
+from kinowatt.shot import Shot
 from kinowatt.train import tune
 
 
@@ -84,11 +86,13 @@ def test_tuning_writes_a_frontier_that_budgets_read(
         tune.tune(str(small_model), 4, "cpu", "torch", None, tmp_path / "nowhere", tmp_path / "f.png", said.append)
 
 
-def test_what_ships_is_a_frontier_of_the_shipped_weights() -> None:
+def test_what_ships_is_a_frontier_and_says_of_which_weights() -> None:
     rows = frontier(SPARK.folder)
     assert any(c.best for c in rows)
     facts = json.loads((SPARK.folder / FRONTIER).read_text())
-    assert facts["weights_sha256"] == "+".join(SPARK.sha256[name] for name in sorted(SPARK.sha256)), "measure it anew: kinowatt tune"
+    of_these = facts["weights_sha256"] == "+".join(SPARK.sha256[name] for name in sorted(SPARK.sha256))
+    fit = fitted(Shot("a red ball"), SPARK, 1e6, lambda _: Prediction(0.1, 0.09, 0.11, 1.0, "a test", rest_Wh=0.01))
+    assert ("earlier weights" in " ".join(fit.notes)) != of_these
     assert tune.best([replace(c, best=False) for c in rows]) == list(rows)
 
 

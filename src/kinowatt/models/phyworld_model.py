@@ -43,7 +43,7 @@ DIT = DiTConfig(
 )
 FOLDER = Path(__file__).parent / "phyworld"
 FILE = "phyworld.safetensors"
-SHA256: str | None = None
+SHA256 = "7637562a9d1d381a9acfca51ad5d2a099a0629ac0994dd86400316a6702bd9d3"
 
 
 @dataclass(frozen=True, eq=False)

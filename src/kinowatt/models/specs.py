@@ -35,7 +35,7 @@ SPARK = ModelSpec(
     hands_over=True,
     # Held out: codec 28.53 dB (22.2 over subjects), velocity loss .443 with captions, .454 without (not comparable with former codecs').
     # 37.5 Wh in all receipts. frontier.json is of the weights before these.
-    weakness="this spark was trained for two hours on a CPU: it shows the colours, the light and the horizon of a scene, but hardly a shape",
+    weakness="this spark was trained for two hours on a CPU: it shows the colours, the light and the horizon of a scene, but few shapes",
 )
 
 MODELS: dict[str, ModelSpec] = {"spark": SPARK, **WAN}
