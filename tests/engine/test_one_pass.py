@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from kinowatt.engine import plan
-from kinowatt.engine.runtime import steered
+from kinowatt.engine.runtime import inputs_of
 from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.specs import SPARK
 from kinowatt.shot import Shot
@@ -24,14 +24,14 @@ def test_only_its_own_guidance_without_a_negative_is_one_pass() -> None:
     assert not plan.fill(Shot("a red ball"), replace(spec, one_pass=None)).one_pass
 
 
-def test_the_switch_is_the_last_channel_whatever_else_is_steered() -> None:
+def test_the_switch_is_the_last_channel_whatever_else_is_inputs_of() -> None:
     dit = VideoDiT(replace(DITS["xs"], layers=1, heads=1))
     x = torch.randn(1, 48, 2, 4, 4)
-    off, on = steered(x, dit, False), steered(x, dit, True)
+    off, on = inputs_of(x, dit, False), inputs_of(x, dit, True)
     assert off.shape == on.shape == (1, 56, 2, 4, 4)
     assert not off[:, 48:].any()
     assert torch.equal(on[:, :55], off[:, :55])
     assert bool((on[:, 55] == 1).all())
     path = torch.cat([x, torch.randn(1, 8, 2, 4, 4)], 1)
-    assert torch.equal(steered(path, dit, False), path)
-    assert torch.equal(steered(path, dit, True)[:, :55], path[:, :55])
+    assert torch.equal(inputs_of(path, dit, False), path)
+    assert torch.equal(inputs_of(path, dit, True)[:, :55], path[:, :55])

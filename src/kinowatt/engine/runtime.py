@@ -57,7 +57,7 @@ class Runtime(Protocol):
 Network = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 
 
-def steered(x_BCFHW: torch.Tensor, dit: VideoDiT, one_pass: bool) -> torch.Tensor:
+def inputs_of(x_BCFHW: torch.Tensor, dit: VideoDiT, one_pass: bool) -> torch.Tensor:
     """The input of a network: channels of steering that it has and that are not given are zero, which steers nothing.
 
     With `one_pass` the switch, its last channel, asks for the guided velocity.
@@ -82,7 +82,7 @@ class TorchRuntime:
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32."""
-        x_BCFHW = steered(x_BCFHW, self._model.dit, self.one_pass)
+        x_BCFHW = inputs_of(x_BCFHW, self._model.dit, self.one_pass)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type != "cpu"):
             return self.network(x_BCFHW, level_BF, text_BLD).float()
 
@@ -136,7 +136,7 @@ class OpenVinoRuntime(TorchRuntime):
 
     def denoiser(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """Velocity in float32."""
-        return self._run(self._model.dit, (steered(x_BCFHW, self._model.dit, self.one_pass), level_BF, text_BLD), "dit")[0]
+        return self._run(self._model.dit, (inputs_of(x_BCFHW, self._model.dit, self.one_pass), level_BF, text_BLD), "dit")[0]
 
     def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
         """Convert, or read from the cache, the denoiser for each batch size and the decoder."""

@@ -43,8 +43,7 @@ class Whole:
     ) -> tuple[torch.Tensor, int, list[str]]:
         """Clean latents (1, C, F, H, W), the steps that were taken, and notes.
 
-        `text` (2, L, D): of the prompt, and against it. `pace(done)`: how many steps are still to be taken. ShotError if the saved state
-        is of another shot.
+        `text` (2, L, D): of the prompt, and against it. `pace(done)`: steps still to be taken. ShotError if `resume` is of another shot.
         """
         shot = self.plan.shot
         assert shot.steps
@@ -71,15 +70,14 @@ class Whole:
         def step(done: int, of: int, x: torch.Tensor, clean: torch.Tensor) -> None:
             look = functools.partial(self._look, clean[:, :, :inside])
             memory = {name: tensor.numpy() for name, tensor in solver.memory().items()}
-            state = State(done, x.cpu().numpy(), rows.cpu().numpy(), means, memory)
-            tell(done, of, state, look)
+            tell(done, of, State(done, x.cpu().numpy(), rows.cpu().numpy(), means, memory), look)
 
         for cached in self.step_caches:
             cached.begin(rows)
         if self.step_caches and resume is not None:
             notes.append("the take went on with an empty step cache, so it differs a little from one that was not broken off")
-        ceiling = known.ceiling_1F.to(self.device)
-        cond = Conditioning(text[:1], text[1:], known.latents_1CFHW.to(self.device), ceiling, steering_1CFHW)
+        latents, ceiling = known.latents_1CFHW.to(self.device), known.ceiling_1F.to(self.device)
+        cond = Conditioning(text[:1], text[1:], latents, ceiling, steering_1CFHW)
         latents = sample.denoise(
             self.runtime.denoiser,
             cond,

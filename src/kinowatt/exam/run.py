@@ -19,6 +19,7 @@ from kinowatt.exam.candidate import Candidate
 from kinowatt.exam.figure import Section
 from kinowatt.exam.sitting import FULL, QUICK, Amounts, Sitting
 from kinowatt.media.video import write_video
+from kinowatt.models import phyworld_model
 from kinowatt.places import whole
 
 SECTIONS: tuple[Callable[[Sitting], Section], ...] = (
@@ -48,7 +49,15 @@ def examine(
     amounts = amounts or (QUICK if quick else FULL)
     jury = judges.load()
     sitting = Sitting(Candidate(engine, kept / "clips"), jury, amounts, say)
-    said = [engine.model.sha256, engine.runtime.name, jury.sha256, pictures.world_sha256(), asdict(amounts), _own_sha256()]
+    said = [
+        engine.model.sha256,
+        engine.runtime.name,
+        jury.sha256,
+        pictures.world_sha256(),
+        asdict(amounts),
+        _own_sha256(),
+        phyworld_model.SHA256,
+    ]
     folder = kept / hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
     sections: list[Section] = []
     for ask in SECTIONS:

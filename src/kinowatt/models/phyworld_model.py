@@ -10,15 +10,14 @@ Legend: B batch, F = T frames, N = 2 balls, red first; lengths in tenths of the 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from kinowatt.errors import WeightsError
-from kinowatt.models import weights
+from kinowatt.models import dit_file
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.models.protocols import Conditioning
 
@@ -164,21 +163,7 @@ class PhyWorld:
         return (x_BCFHW - self.clean(x_BCFHW, level_BF, text_BLD)) / level
 
 
-def save(path: Path, dit: VideoDiT, tensors: dict[str, torch.Tensor], more: dict[str, Any]) -> None:
-    """Write the weights with their config."""
-    weights.save(path, tensors, {"dit": asdict(dit.config), **more})
-
-
 def load(path: Path | None = None) -> tuple[VideoDiT, dict[str, Any]]:
     """The network, in float32, and its config: the shipped one, or a file that `kinowatt train phyworld` wrote. WeightsError."""
     shipped = path is None
-    path = FOLDER / FILE if path is None else path
-    tensors, config = weights.load(path, SHA256 if shipped else None)
-    if "dit" not in config or config["dit"].get("in_channels") != DIT.in_channels:
-        raise WeightsError(f"{path} is no model of PhyWorld; train one with kinowatt train phyworld")
-    dit = VideoDiT(DiTConfig(**{**config["dit"], "patch": tuple(config["dit"]["patch"])}))
-    try:
-        dit.load_state_dict({k: v.float() for k, v in tensors.items()})
-    except RuntimeError as error:
-        raise WeightsError(f"{path} is not all of a model of PhyWorld ({str(error).splitlines()[0]}); train it again") from error
-    return dit.eval(), config
+    return dit_file.load(FOLDER / FILE if path is None else path, SHA256 if shipped else None, DIT.in_channels, "PhyWorld", "phyworld")

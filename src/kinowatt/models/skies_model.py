@@ -6,15 +6,14 @@ needs beside the residual (present index, sun, daylight, lattice) goes in as fur
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from kinowatt.errors import WeightsError
-from kinowatt.models import weights
+from kinowatt.models import dit_file
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.models.protocols import Conditioning
 
@@ -106,21 +105,7 @@ def index_of(latents_BCFHW: torch.Tensor, window: Window) -> torch.Tensor:
     return (latents_BCFHW[:, 0, :, :height, :width] * SCALE + present(window)).clamp_min(0.0)
 
 
-def save(path: Path, dit: VideoDiT, tensors: dict[str, torch.Tensor], more: dict[str, Any]) -> None:
-    """Write the weights with their config."""
-    weights.save(path, tensors, {"dit": asdict(dit.config), **more})
-
-
 def load(path: Path | None = None) -> tuple[VideoDiT, dict[str, Any]]:
     """The network, in float32, and its config: the shipped one, or a file that `kinowatt train skies` wrote. WeightsError."""
     shipped = path is None
-    path = FOLDER / FILE if path is None else path
-    tensors, config = weights.load(path, SHA256 if shipped else None)
-    if "dit" not in config or config["dit"].get("in_channels") != DIT.in_channels:
-        raise WeightsError(f"{path} is no model of the sky; train one with kinowatt train skies")
-    dit = VideoDiT(DiTConfig(**{**config["dit"], "patch": tuple(config["dit"]["patch"])}))
-    try:
-        dit.load_state_dict({k: v.float() for k, v in tensors.items()})
-    except RuntimeError as error:
-        raise WeightsError(f"{path} is not all of a model of the sky ({str(error).splitlines()[0]}); train it again") from error
-    return dit.eval(), config
+    return dit_file.load(FOLDER / FILE if path is None else path, SHA256 if shipped else None, DIT.in_channels, "the sky", "skies")

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from kinowatt.engine.noise import noise_levels, shifted, up
+from kinowatt.models import dit_file
 from kinowatt.models import phyworld_model as model
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.models.phyworld_model import Drawing
@@ -125,7 +126,7 @@ class PhyWorldTask:
         """Write phyworld.safetensors, in float16."""
         tensors = {k: v.half() for k, v in self.dit.state_dict().items()}
         more = {"shift": SHIFT, "cameras": self.recipe.cameras, "held_out": receipt["held_out"], "total_J": receipt["total_J"]}
-        model.save(folder / model.FILE, self.dit, tensors, more)
+        dit_file.save(folder / model.FILE, self.dit, tensors, more)
 
 
 def film(scene: phyworld.Scene, tick: int = phyworld.STEPS) -> tuple[phyworld.Motion, Drawing]:

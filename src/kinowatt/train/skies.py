@@ -18,6 +18,7 @@ from kinowatt.engine.noise import noise_levels, up
 from kinowatt.errors import GridError
 from kinowatt.grid.history import LOW_SUN, History
 from kinowatt.grid.split import days_of
+from kinowatt.models import dit_file
 from kinowatt.models import skies_model as skies
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.worlds.sun import sky
@@ -119,7 +120,7 @@ class SkiesTask:
     def export(self, folder: Path, receipt: dict[str, Any]) -> None:
         """Write skies.safetensors, in float16."""
         tensors = {k: v.half() for k, v in self.dit.state_dict().items()}
-        skies.save(folder / skies.FILE, self.dit, tensors, {"held_out": receipt["held_out"], "total_J": receipt["total_J"]})
+        dit_file.save(folder / skies.FILE, self.dit, tensors, {"held_out": receipt["held_out"], "total_J": receipt["total_J"]})
 
 
 def _year_of_sun(size: tuple[int, int]) -> np.ndarray:
