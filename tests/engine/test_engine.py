@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from kinowatt.engine import conditioning, engine
 from kinowatt.engine.bridge import bridge
 from kinowatt.engine.engine import Engine
 from kinowatt.engine.load import load
+from kinowatt.engine.plan import fill
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.shot import END, OUTSIDE, START, Anchor, Shot, connect, extend, loop, remix
@@ -127,11 +129,14 @@ def test_a_clip_goes_on_from_its_latents(camera: Engine) -> None:
     assert off.max() <= 1
 
 
-def test_a_reference_outside_of_time_changes_the_clip_and_is_warned_of(camera: Engine) -> None:
-    take = camera.generate(shot(anchors=(Anchor(footage(12), OUTSIDE),)))
+def test_a_reference_outside_of_time_changes_the_clip_and_is_warned_of_where_it_is_new(camera: Engine) -> None:
+    given = shot(anchors=(Anchor(footage(12), OUTSIDE),))
+    take = camera.generate(given)
     assert take.clip.frames == 33
     assert not np.array_equal(take.clip.frames_TCHW, camera.generate(shot()).clip.frames_TCHW)
-    assert any("'reference'" in w for w in take.warnings)
+    assert not any("'reference'" in w for w in take.warnings)
+    untrained = replace(camera.model.spec, trained_modes=frozenset({"text"}))
+    assert any("'reference'" in w for w in fill(given, untrained).warnings)
 
 
 def test_a_model_of_ones_own_is_not_called_spark(camera: Engine) -> None:
