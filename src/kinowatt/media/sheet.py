@@ -13,12 +13,13 @@ from kinowatt.clip import Clip
 from kinowatt.media.image import save
 
 COLUMNS = 6  # frames per clip
-GAP, LINE = 4, 15  # pixels
+GAP, LINE, LETTERS = 4, 15, 12  # pixels
+CHINESE = ("NotoSansCJK-Regular.ttc", "PingFang.ttc", "msjh.ttc", "wqy-microhei.ttc")  # of Linux, macOS, Windows; looked for by name
 
 
 def contact_sheet(path: Path, rows: Sequence[tuple[str, Clip]], columns: int = COLUMNS) -> None:
     """Write one row of `columns` frames, evenly spaced in time, per (title, clip). OutputError if the path cannot be written."""
-    font = ImageFont.load_default(size=12)
+    font = _font("".join(title for title, _ in rows))
     drawn = []
     for title, clip in rows:
         at = np.linspace(0, clip.frames - 1, min(columns, clip.frames)).round().astype(int)
@@ -36,3 +37,13 @@ def contact_sheet(path: Path, rows: Sequence[tuple[str, Clip]], columns: int = C
         sheet.paste(row, (0, y))
         y += row.height
     save(path, sheet)
+
+
+def _font(words: str) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """Pillow's own letters; where the words have Chinese among them and a font of the system has it, that one."""
+    for name in CHINESE if any("\u3400" <= c <= "\u9fff" for c in words) else ():
+        try:
+            return ImageFont.truetype(name, LETTERS)
+        except OSError:
+            continue
+    return ImageFont.load_default(size=LETTERS)
