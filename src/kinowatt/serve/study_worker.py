@@ -13,8 +13,10 @@ import json
 import logging
 import os
 import re
+import select
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -177,17 +179,17 @@ def _archive() -> None:
                 out.write(name)
 
 
-def watch(claim: StudyClaim, parent: int | None, ended: threading.Event) -> None:
+def watch(claim: StudyClaim, parent: int | None, ended: threading.Event, told: socket.socket) -> None:
     """In a thread of its own: hold the lease, and end this process, with all that it has started, when that is asked for.
 
-    Nothing waits for a step of the computation, which may take long.
+    Nothing waits for a step of the computation, which may take long. `told` can be read once the process is told to stop.
     """
     held, going = time.monotonic(), True
     while going:
-        told = signal.sigtimedwait({signal.SIGTERM}, LOOK_EVERY_S)
+        stop = select.select([told], [], [], LOOK_EVERY_S)[0]
         orphan = parent is not None and os.getppid() != parent
         try:
-            if told is not None or orphan:
+            if stop or orphan:
                 going = False
                 claim.put_back()
             elif claim.asked() == CANCEL:
@@ -223,13 +225,17 @@ def main() -> None:
     logs.start()
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to the server, which then tells us
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # the watch takes it, whatever the computation is at
+    # The watch hears of it through a socket, whatever the computation is at. A mask would not do: threads of numpy are older than this.
+    told, tell = socket.socketpair()
+    tell.setblocking(False)
+    signal.set_wakeup_fd(tell.fileno())
+    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         claim = study_claims.take(Database(given.database), given.name, given.keep_s)
         if claim is not None:
             ended = threading.Event()
             making = Making(claim, given.data / "studies" / claim.row.id, given.workers, ended)
-            threading.Thread(target=watch, args=(claim, given.parent, ended), daemon=True).start()
+            threading.Thread(target=watch, args=(claim, given.parent, ended, told), daemon=True).start()
             with contextlib.suppress(Lost):
                 making.run()
     except KinowattError as error:
