@@ -31,6 +31,7 @@ from kinowatt.energy.meter import Meter
 from kinowatt.energy.processors import cpu_name
 from kinowatt.engine import noise, sample
 from kinowatt.engine.conditioning import to_frames
+from kinowatt.engine.runtime import inputs_of
 from kinowatt.engine.step_cache import StepCache
 from kinowatt.media.likeness import psnr_dB, ssim
 from kinowatt.media.sheet import contact_sheet
@@ -143,7 +144,7 @@ def of_spark(clips: int) -> tuple[list[Measured], dict[str, np.ndarray]]:
     """At spark's defaults, clip n from prompt n of ten_prompts with seed n."""
     model, spec = load(SPARK, torch.device("cpu")), SPARK
     frames = (spec.trained_frames - 1) // 4 + 1
-    shape = (1, model.dit.config.in_channels, frames, spec.size[1] // model.codec.stride[1], spec.size[0] // model.codec.stride[2])
+    shape = (1, model.codec.channels, frames, spec.size[1] // model.codec.stride[1], spec.size[0] // model.codec.stride[2])
 
     def schedule(steps: int) -> torch.Tensor:
         return noise.schedule(steps, frames, shift=model.shift)
@@ -153,7 +154,11 @@ def of_spark(clips: int) -> tuple[list[Measured], dict[str, np.ndarray]]:
         text = model.text.encode([language.read(PROMPTS[seed % len(PROMPTS)]).tokens, ()])
         cond = Conditioning(text[:1], text[1:], torch.zeros(shape), torch.ones(1, frames))
         start = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        return sample.denoise(network, cond, start, schedule(steps or spec.steps), guidance=spec.guidance)
+
+        def velocity(x: torch.Tensor, level: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+            return network(inputs_of(x, model.dit, one_pass=False), level, text)
+
+        return sample.denoise(velocity, cond, start, schedule(steps or spec.steps), guidance=spec.guidance)
 
     @torch.inference_mode()
     def decode(latents: torch.Tensor) -> np.ndarray:
