@@ -61,7 +61,11 @@ def test_a_pass_is_what_torch_counts(spark: models.Model, frames: int, side: int
     """Left out on our side: attention to the text, and that time and text embedders see fewer tokens than the clip has."""
     anatomy, config = cost.of(SPARK), spark.text.config
     latents = (frames - 1) // 4 + 1
-    inputs = (torch.zeros(1, spark.dit.config.in_channels, latents, side // 16, side // 16), torch.zeros(1, latents), torch.zeros(1, config.tokens, config.width))
+    inputs = (
+        torch.zeros(1, spark.dit.config.in_channels, latents, side // 16, side // 16),
+        torch.zeros(1, latents),
+        torch.zeros(1, config.tokens, config.width),
+    )
     tokens = anatomy.tokens(frames, side, side)
     assert tokens == latents * (side // 32) ** 2
     assert anatomy.pass_FLOP(tokens) == pytest.approx(counted(lambda: spark.dit(*inputs)), rel=0.25)
@@ -70,7 +74,10 @@ def test_a_pass_is_what_torch_counts(spark: models.Model, frames: int, side: int
 def test_attention_is_what_torch_counts(spark: models.Model) -> None:
     """Twice the tokens: what grows by more than twice is attention, with little else in it."""
     anatomy, text = cost.of(SPARK), torch.zeros(1, 4, spark.text.config.width)
-    flop = [counted(lambda f=f: spark.dit(torch.zeros(1, spark.dit.config.in_channels, f, 16, 16), torch.zeros(1, f), text)) for f in (8, 16)]
+    channels = spark.dit.config.in_channels
+    flop = [
+        counted(lambda f=f: spark.dit(torch.zeros(1, spark.dit.config.in_channels, f, 16, 16), torch.zeros(1, f), text)) for f in (8, 16)
+    ]
     ours = [anatomy.pass_FLOP(f * 64) for f in (8, 16)]
     assert ours[1] - 2 * ours[0] == pytest.approx(flop[1] - 2 * flop[0], rel=0.05)
 
