@@ -24,6 +24,7 @@ from kinowatt.grid.fields import Ensemble, Field
 from kinowatt.grid.history import history
 from kinowatt.grid.nowcast import Model, forecast, load, nowcast, region_of, window_of
 from kinowatt.grid.weather_files import read
+from kinowatt.models import dit_file
 from kinowatt.models import skies_model as skies
 from kinowatt.models.dit import VideoDiT
 
@@ -165,7 +166,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def files(tmp_path: Path, field: Field, model: Model) -> list[str]:
     field.as_ensemble().to_netcdf(tmp_path / "w.nc")
-    skies.save(tmp_path / "m.safetensors", model.dit, model.dit.state_dict(), {})
+    dit_file.save(tmp_path / "m.safetensors", model.dit, model.dit.state_dict(), {})
     return ["--weather", str(tmp_path / "w.nc"), "--model", str(tmp_path / "m.safetensors")]
 
 
