@@ -15,7 +15,7 @@ from kinowatt.models.dit import DITS
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CODECS, VideoCodec
-from kinowatt.train.data import Block, Bucket
+from kinowatt.train.data import HELD_OUT, STILLS, Block, Bucket, bucket_of
 from kinowatt.train.latents import LatentStore, close_look, latent_block, mirrored_cameras
 from kinowatt.train.spark import Spark
 from kinowatt.worlds.toybox import camera
@@ -64,6 +64,22 @@ def test_every_draw_has_other_words(store: LatentStore) -> None:
     again = store.draw(32, torch.Generator().manual_seed(7))
     assert torch.equal(again.rows_BL, store.draw(32, torch.Generator().manual_seed(7)).rows_BL)
     assert again.rays_BCFHW.shape == (32, 7, 3, 2, 2)
+
+
+def test_stills_are_drawn_apart_from_clips(store: LatentStore) -> None:
+    (shelf,) = store._shelves.values()
+    store._shelves[1, 2, 2] = dataclasses.replace(shelf, latents=shelf.latents[:, :, :1], cameras=shelf.cameras[:, :1])
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        assert store.draw(3, generator).clean_BCFHW.shape == (3, 48, 3, 2, 2)
+        assert store.draw_stills(5, generator).clean_BCFHW.shape == (5, 48, 1, 2, 2)
+
+
+def test_blocks_of_stills_have_one_frame() -> None:
+    buckets = (Bucket(32, 32, 1, frames=9), Bucket(48, 32, 1, frames=17))
+    assert {bucket_of(b, buckets).frames for b in range(20)} == {9, 17}
+    assert {(k.width, k.frames) for k in (bucket_of(STILLS + b, buckets) for b in range(20))} == {(32, 1), (48, 1)}
+    assert bucket_of(HELD_OUT, buckets).frames > 1
 
 
 def test_a_mirrored_camera_sees_the_mirrored_picture() -> None:

@@ -20,6 +20,7 @@ from kinowatt.energy.meter import Meter
 from kinowatt.errors import WeightsError
 from kinowatt.models import weights
 from kinowatt.train import checkpoint, loop
+from kinowatt.train.optimizer import Optimizer
 
 
 class Line:
@@ -80,7 +81,7 @@ def test_a_resumed_run_adds_to_the_first(tmp_path: Path) -> None:
 
 def test_another_recipes_checkpoint_is_refused(tmp_path: Path) -> None:
     module = nn.Linear(2, 2)
-    state = checkpoint.State(module, {k: v.detach().clone() for k, v in module.named_parameters()}, torch.optim.AdamW(module.parameters()))
+    state = checkpoint.State(module, {k: v.detach().clone() for k, v in module.named_parameters()}, Optimizer(module, 1e-3))
     checkpoint.save(tmp_path / "line.checkpoint.safetensors", state)
     with pytest.raises(WeightsError, match="another recipe"):
         run(tmp_path, 0.1, resume=True)
@@ -92,8 +93,9 @@ from pathlib import Path
 import torch
 from torch import nn
 from kinowatt.train import checkpoint
+from kinowatt.train.optimizer import Optimizer
 module = nn.Linear(400, 400)
-state = checkpoint.State(module, {k: v.detach().clone() for k, v in module.named_parameters()}, torch.optim.AdamW(module.parameters()))
+state = checkpoint.State(module, {k: v.detach().clone() for k, v in module.named_parameters()}, Optimizer(module, 1e-3))
 print("ready", flush=True)
 while True:
     state.progress["step"] += 1
@@ -118,7 +120,7 @@ def test_a_checkpoint_survives_kill_9(tmp_path: Path) -> None:
         child.stdout.close()
         module = nn.Linear(400, 400)
         ema = {k: v.detach().clone() for k, v in module.named_parameters()}
-        state = checkpoint.State(module, ema, torch.optim.AdamW(module.parameters()))
+        state = checkpoint.State(module, ema, Optimizer(module, 1e-3))
         checkpoint.restore(path, state)
         assert state.progress["step"] > 0
         assert all((v == state.progress["step"]).all() for v in module.parameters()), "weights and step are of one moment"

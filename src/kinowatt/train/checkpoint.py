@@ -11,6 +11,7 @@ from torch import nn
 
 from kinowatt.errors import WeightsError
 from kinowatt.models import weights
+from kinowatt.train.optimizer import Optimizer
 
 
 @dataclass
@@ -19,7 +20,7 @@ class State:
 
     module: nn.Module
     ema: dict[str, torch.Tensor]
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     progress: dict[str, Any] = field(default_factory=lambda: {"step": 0, "clips": 0, "seconds": 0.0, "bills": []})
 
 
@@ -27,7 +28,7 @@ def tensors_of(state: State) -> dict[str, torch.Tensor]:
     """All tensors of a state, by the names that they have in a checkpoint."""
     tensors = {f"model.{k}": v for k, v in state.module.state_dict().items()}
     tensors |= {f"ema.{k}": v for k, v in state.ema.items()}
-    for i, slots in state.optimizer.state_dict()["state"].items():
+    for i, slots in state.optimizer.slots().items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in slots.items()}
     return tensors
 
@@ -52,10 +53,9 @@ def fill(state: State, tensors: dict[str, torch.Tensor], progress: dict[str, Any
         raise WeightsError(f"{path} belongs to another recipe; start without --resume ({str(error).splitlines()[0]})") from error
     for name, average in state.ema.items():
         average.copy_(tensors[f"ema.{name}"])
-    saved = state.optimizer.state_dict()
     slots: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".")
             slots.setdefault(int(index), {})[name] = value
-    state.optimizer.load_state_dict({"state": slots, "param_groups": saved["param_groups"]})
+    state.optimizer.fill(slots)

@@ -6,6 +6,7 @@ killed goes on with the blocks that are there. A block holds what its clips show
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -22,6 +23,7 @@ from kinowatt.worlds.toybox.seen import Seen
 
 BLOCK = 32
 LANGUAGES = ("en", "en", "zh-Hant", "zh-Hans", "mixed")  # of a caption, as often as they stand here
+STILLS = 500_000  # the first block of pictures: scenes of their own, one frame of each
 HELD_OUT = 1_000_000  # the first block of scenes that no training ever sees
 
 
@@ -59,8 +61,9 @@ def wording(seen: Seen, seed: int, split: str = "train") -> str:
 
 
 def bucket_of(block: int, buckets: Sequence[Bucket]) -> Bucket:
-    """The bucket of a block: by lot, by their shares, the same at every call."""
-    return random.Random(block).choices(buckets, [b.share for b in buckets])[0]
+    """The bucket of a block: by lot, by their shares, the same at every call; of a block of stills, with one frame."""
+    bucket = random.Random(block).choices(buckets, [b.share for b in buckets])[0]
+    return dataclasses.replace(bucket, frames=1) if STILLS <= block < HELD_OUT else bucket
 
 
 _world: Toybox | None = None  # one graphics context per process

@@ -162,7 +162,13 @@ class LatentStore:
 
     def draw(self, batch: int, generator: torch.Generator, split: str = "train") -> Draw:
         """Random clips of one size, each with a caption in words of its own."""
-        sizes = list(self._shelves)
+        return self._draw([size for size in self._shelves if size[0] > 1], batch, generator, split)
+
+    def draw_stills(self, batch: int, generator: torch.Generator, split: str = "train") -> Draw:
+        """Random pictures of one size, likewise."""
+        return self._draw([size for size in self._shelves if size[0] == 1], batch, generator, split)
+
+    def _draw(self, sizes: Sequence[Size], batch: int, generator: torch.Generator, split: str) -> Draw:
         share = torch.tensor([float(len(self._shelves[s].seen)) for s in sizes])
         shelf = self._shelves[sizes[int(torch.multinomial(share, 1, generator=generator))]]
         pick = torch.randint(len(shelf.seen), (batch,), generator=generator)

@@ -19,6 +19,7 @@ class Recipe:
     keep_raw: bool  # keep rendered clips on disk (a CPU renders slowly, an accelerator does not)
     raw_blocks: int  # blocks of 32 rendered clips that the codec learns from
     latent_blocks: int  # blocks that the denoiser learns from
+    still_blocks: int  # and blocks of pictures: a scene's colours and shapes cost a ninth of its motion
     codec_batch: int
     codec_crop: int  # pixels
     codec_frames: int
@@ -41,7 +42,8 @@ RECIPES = {
         workers=os.cpu_count() or 2,
         keep_raw=True,
         raw_blocks=30,
-        latent_blocks=100,
+        latent_blocks=110,
+        still_blocks=300,
         codec_batch=4,
         codec_crop=64,
         codec_frames=17,
@@ -66,6 +68,7 @@ RECIPES = {
         keep_raw=False,
         raw_blocks=48,
         latent_blocks=400,
+        still_blocks=300,
         codec_batch=16,
         codec_crop=128,
         codec_frames=17,

@@ -19,7 +19,7 @@ from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
 from kinowatt.models.protocols import Denoiser
 from kinowatt.models.steering import steered, steering
 from kinowatt.models.text import TextConfig, TextEncoder
-from kinowatt.train.data import HELD_OUT
+from kinowatt.train.data import HELD_OUT, STILLS
 from kinowatt.train.latents import Draw, LatentStore, latent_blocks
 from kinowatt.train.loss import velocity_loss
 from kinowatt.train.recipes import Recipe
@@ -28,8 +28,9 @@ from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
 
 PATH_SHARE = 0.3  # of clips whose camera path is given as rays
 REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside of time
-SHORT = (5, 1)  # latent frames of the shorter clips: 17 pixel frames, and a picture
-SHORT_SHARE = 0.2
+SHORT, SHORT_SHARE = 5, 0.1  # latent frames (17 of the film) of clips that are cut short, and how many are
+STILL_SHARE = 0.35  # of batches: pictures, of which there are more for the same work
+STILLS_PER_CLIP = 8
 
 
 class Spark(nn.Module):
@@ -90,7 +91,8 @@ class SparkTask:
             return made if world is None else [path for part in world.gathered(made) for path in part]
 
         self.held_out = LatentStore(paths(range(HELD_OUT, HELD_OUT + EXAM_BLOCKS), math.inf), self.model.text)
-        self.store = LatentStore(paths(range(recipe.latent_blocks), deadline), self.model.text)
+        stills = paths(range(STILLS, STILLS + recipe.still_blocks), deadline)
+        self.store = LatentStore(stills + paths(range(recipe.latent_blocks), deadline), self.model.text)
 
     def start(self, folder: Path) -> float | None:
         """Begin with the weights of a model folder; returns the joules that they have cost. WeightsError."""
@@ -102,15 +104,16 @@ class SparkTask:
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         """Velocity loss of this step's batch."""
         generator = torch.Generator().manual_seed(step)
-        draw = self.store.draw(self.recipe.spark_batch, generator)
+        still = bool(torch.rand(1, generator=generator) < STILL_SHARE)
+        batch = self.recipe.spark_batch
+        draw = self.store.draw_stills(batch * STILLS_PER_CLIP, generator) if still else self.store.draw(batch, generator)
         keep = torch.rand(len(draw.rows_BL), 1, generator=generator) >= self.recipe.caption_dropout
         return self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * keep), generator), len(draw.rows_BL)
 
     def _loss(self, draw: Draw, generator: torch.Generator) -> torch.Tensor:
         """Of whole clips, or the beginning of them; with a camera path or none; with a reference beside them or none."""
         clean, rays = draw.clean_BCFHW, draw.rays_BCFHW
-        chance = torch.rand(2, generator=generator)
-        frames = SHORT[int(chance[1] * len(SHORT))] if chance[0] < SHORT_SHARE else clean.shape[2]
+        frames = min(SHORT, clean.shape[2]) if torch.rand(1, generator=generator) < SHORT_SHARE else clean.shape[2]
         clean, rays = clean[:, :, :frames], rays[:, :, :frames]
         path = torch.rand(len(clean), generator=generator) < PATH_SHARE
         beside = draw.looks_BCFHW if frames > 1 and torch.rand(1, generator=generator) < REFERENCE_SHARE else None
