@@ -254,6 +254,9 @@ def test_sentences(bench: Bench, tmp_path: Path) -> None:
         ({"pv_growth": "7:1"}, "pv_growth '7:1' is no growth"),
         ({"pv_growth": "1:900:1"}, "has 900 steps; at most 100"),
         ({"pv_growth": "1:20:1", "wind_growth": "1:20:1"}, "give that at most 10 steps"),
+        ({"at": "2016-06-15T12:00"}, "at belongs to measured weather, which skies goes on from; choose some, or leave at out"),
+        ({"at": "noon", "weather": "sky.nc", "horizon_h": 3}, "'noon' is no time; write it in UTC"),
+        ({"at": "2016-06-15T12:00", "weather": "sky.nc"}, "skies goes on for at most 3 h; ask for a shorter horizon_h"),
         ({"risk": 2}, "risk: input should be less than 1"),
         ({"scenarios": 0}, "scenarios: "),
     ):
@@ -278,6 +281,19 @@ def test_sentences(bench: Bench, tmp_path: Path) -> None:
     assert bench.refused(network={"file_id": kept["id"]})[1] == "buses.csv is no network; upload a file that ends in .json or .m"
     with pytest.raises(InputError, match="give a NetCDF"):
         Studies(bench.studies.jobs, bench.studies.files, [tmp_path / "none"])
+
+
+def test_the_model_goes_on_from_the_weather(bench: Bench, quietly: None) -> None:
+    id = bench.create(at="2016-06-15T12:00")
+    told = bench.get(id)
+    assert (told["weather"], told["at"]) == ("sky.nc", "2016-06-15T12:00")
+    making = bench.take()
+    settings = making.claim.row.settings
+    assert (settings["weather"], settings["history"], settings["at"]) == ("model", "inputs/sky.nc", "2016-06-15T12:00")
+    making.run()
+    told = bench.get(id)
+    assert told["status"] == "failed", "an ensemble is no history"
+    assert told["error"]["message"] == "sky.nc holds 4 members where one history is wanted; choose one of them"
 
 
 def test_a_study_that_cannot_be_made_says_why(bench: Bench, tmp_path: Path, quietly: None) -> None:

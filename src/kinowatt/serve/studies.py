@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy import and_, func, select, update
 
 from kinowatt.errors import GridError
+from kinowatt.grid.fields import moment_of
 from kinowatt.grid.hosting import axis_of
 from kinowatt.grid.network import SIMBENCH
 from kinowatt.serve.body import BadRequest
@@ -25,6 +26,7 @@ from kinowatt.serve.tables import CANCEL, COMPLETED, FAILED, IN_PROGRESS, QUEUED
 
 MAX_WAITING = 50  # studies of one owner in the queue
 MAX_GROWTHS, MAX_OTHERS = 100, 10
+MODEL, MODEL_H = "model", 3.0  # weather that skies makes (see grid/scenarios.py), and the hours that it was trained for
 REPORT, FILM, SUMMARY, ARCHIVE, MAP = "report.html", "weather.mp4", "summary.json", "study.zip", "map.json"
 # What a study leaves, as grid/report.py names it; study.zip holds all of it.
 FILES = {
@@ -61,6 +63,7 @@ class CreateStudy(BaseModel):
 
     network: Annotated[str, Field(max_length=200)] | FileRef
     weather: Annotated[str, Field(max_length=200)] | FileRef = WORLD
+    at: Annotated[str, Field(max_length=40, description="UTC; given, the model skies goes on from this weather at that time")] = ""
     coordinates: FileRef | None = None
     pv_growth: Growth = "1:7:0.5"
     wind_growth: Growth = "1"
@@ -111,7 +114,7 @@ class Studies:
         try:
             settings = {
                 "network": self._network(owner, folder, body),
-                "weather": self._weather(owner, folder, body),
+                **self._weather(owner, folder, body),
                 "coordinates": self._file(owner, folder, body.coordinates, "coordinates") if body.coordinates else "",
                 **{f"{kind}_growth": list(axis) for kind, axis in growths.items()},
                 **{name: getattr(body, name) for name in ASKED},
@@ -135,10 +138,21 @@ class Studies:
             )
         return body.network
 
-    def _weather(self, owner: str, folder: Path, body: CreateStudy) -> str:
+    def _weather(self, owner: str, folder: Path, body: CreateStudy) -> dict[str, str]:
         if isinstance(body.weather, FileRef):
-            return self._file(owner, folder, body.weather, "weather")
-        return WORLD if body.weather == WORLD else self.inputs.place_weather(folder, body.weather)
+            held = self._file(owner, folder, body.weather, "weather")
+        elif body.weather != WORLD:
+            held = self.inputs.place_weather(folder, body.weather)
+        elif body.at:
+            raise BadRequest("at belongs to measured weather, which skies goes on from; choose some, or leave at out", "at")
+        else:
+            held = WORLD
+        if not body.at:
+            return {"weather": held, "history": "", "at": ""}
+        moment_of(body.at)
+        if body.horizon_h > MODEL_H:
+            raise BadRequest(f"skies goes on for at most {MODEL_H:g} h; ask for a shorter horizon_h, or leave at out", "horizon_h")
+        return {"weather": MODEL, "history": held, "at": body.at}
 
     def _file(self, owner: str, folder: Path, ref: FileRef, purpose: str) -> str:
         try:
@@ -250,7 +264,8 @@ class Studies:
             "wind_growth": s["wind_growth"],
             **{name: s[name] for name in ASKED},
             "network": s["network"].removeprefix("inputs/"),
-            "weather": s["weather"].removeprefix("inputs/"),
+            "weather": (s.get("history") or s["weather"]).removeprefix("inputs/"),
+            "at": s.get("at") or None,
             "coordinates": s["coordinates"].removeprefix("inputs/") or None,
             "phase": row.phase,
             "done": row.done,

@@ -55,6 +55,7 @@ class StudyAnswer(BaseModel):
     error: JobError | None
     network: str
     weather: str
+    at: str | None
     coordinates: str | None
     pv_growth: list[float]
     wind_growth: list[float]

@@ -6,7 +6,7 @@ import { lang, onLanguage, t, term } from "./i18n.js";
 import { memory } from "./store.js";
 import { toastError } from "./toast.js";
 
-const FIRST = { network: "HV-mixed-", year: "0", grows: "pv", most: 7, other: 1, weather: "world", place: true, scenarios: 100, horizon: 24, placements: 10, risk: 5, limits: "all", seed: 0, storage: false };
+const FIRST = { network: "HV-mixed-", year: "0", grows: "pv", most: 7, other: 1, weather: "world", place: true, at: "", scenarios: 100, horizon: 24, placements: 10, risk: 5, limits: "all", seed: 0, storage: false };
 const LEVELS = ["HV", "MV", "LV", "EHV", "more"];
 const STEPS = [0.1, 0.2, 0.25, 0.5, 1, 2];
 let draft = { ...FIRST, ...memory.read("grid", {}) };
@@ -54,7 +54,7 @@ function showChoices() {
   fill($("#grid-year"), [["", years.map((y) => [y, term("gridYear", y)])]], draft.year);
   const host = options.weathers.filter((w) => w.id !== "world").map((w) => [w.id, w.id]);
   const weather = fill($("#grid-weather"), [["", [["world", term("weather", "world")]]], [t("hostFiles"), host], [t("yourFiles"), byPurpose("weather").map((f) => [`file:${f.id}`, f.filename])]], draft.weather);
-  $("#place-field").hidden = weather === "world";
+  $("#place-field").hidden = $("#at-field").hidden = weather === "world";
   fill($("#grid-limits"), [["", ["all", "thermal", "voltage"].map((l) => [l, term("limits", l)])]], draft.limits);
   showCoordinates();
   showAxis();
@@ -105,6 +105,7 @@ function body() {
     placements: Number($("#grid-placements").value), risk: Number($("#grid-risk").value) / 100,
     limits: $("#grid-limits").value, storage: $("#grid-storage").checked, seed: Number($("#grid-seed").value) || 0,
     place: !$("#place-field").hidden && $("#grid-place").checked,
+    ...($("#at-field").hidden || !$("#grid-at").value ? {} : { at: $("#grid-at").value }),
   };
 }
 
@@ -153,7 +154,7 @@ export async function loadOptions() {
 }
 
 function bind() {
-  for (const [id, name] of [["#grid-scenarios", "scenarios"], ["#grid-horizon", "horizon"], ["#grid-placements", "placements"], ["#grid-risk", "risk"], ["#grid-seed", "seed"]]) {
+  for (const [id, name] of [["#grid-scenarios", "scenarios"], ["#grid-horizon", "horizon"], ["#grid-placements", "placements"], ["#grid-risk", "risk"], ["#grid-seed", "seed"], ["#grid-at", "at"]]) {
     $(id).value = draft[name];
     $(id).addEventListener("input", () => set({ [name]: $(id).value }));
   }

@@ -80,7 +80,7 @@ function layOut() {
 
 function showHead() {
   setText($(".study-name", root), shortName(study.network));
-  setText($(".study-line", root), t("studyLine", { weather: term("weather", study.weather), n: study.scenarios, h: study.horizon_h, p: study.placements, risk: percent(study.risk) }));
+  setText($(".study-line", root), t("studyLine", { weather: study.at ? t("goesOn", { weather: study.weather, at: study.at }) : term("weather", study.weather), n: study.scenarios, h: study.horizon_h, p: study.placements, risk: percent(study.risk) }));
   const buttons = $(".study-buttons", root);
   const kind = isOpen(study) ? "cancel" : "delete";
   if (buttons.dataset.kind !== kind) {

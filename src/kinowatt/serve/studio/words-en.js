@@ -49,7 +49,7 @@ export const en = {
   keyTitle: "This server asks for a key", keyText: "It is kept in this browser only.", keyField: "Key", keyGo: "Enter",
   pages: "Pages", pageFilm: "Film", pageGrid: "Grid",
   gridTitle: "How much sun and wind does a network take?", network: "Network", gridYear: "Its state", grows: "What grows", pv: "PV", wind: "Wind", growsTo: "up to",
-  pvStands: "PV stands at", windStands: "wind stands at", times: "× {n}", inSteps: "× {n}, {steps} steps", weather: "Weather", layOver: "Lay it over the network, wherever it is from",
+  pvStands: "PV stands at", windStands: "wind stands at", times: "× {n}", inSteps: "× {n}, {steps} steps", weather: "Weather", layOver: "Lay it over the network, wherever it is from", goOnAt: "Go on by model from (UTC; at most 3 h)", goesOn: "{weather}, from {at} on by the model skies",
   scenarios: "Scenarios", hoursEach: "Hours each", placements: "Placements", risk: "Risk, %", limits: "Limits that count", sizeStorage: "Size storage, too",
   runStudy: "Run the study", studies: "Studies", uploadNetwork: "Upload", uploadNetworkLabel: "Upload a network: .json of pandapower, .m of MATPOWER, and .csv with bus,lat,lon", uploadWeatherLabel: "Upload weather: .nc or .h5",
   yourFiles: "your files", hostFiles: "this server's", levels_EHV: "extra-high voltage", levels_HV: "high voltage", levels_MV: "medium voltage", levels_LV: "low voltage", levels_more: "several levels",

@@ -49,7 +49,7 @@ export const zh = {
   keyTitle: "這部伺服器需要金鑰", keyText: "金鑰只會存在這個瀏覽器裡。", keyField: "金鑰", keyGo: "進入",
   pages: "頁面", pageFilm: "影片", pageGrid: "電網",
   gridTitle: "這個電網能容納多少太陽光電與風電？", network: "電網", gridYear: "電網現況", grows: "要成長的", pv: "光電", wind: "風電", growsTo: "成長到",
-  pvStands: "光電維持", windStands: "風電維持", times: "× {n}", inSteps: "× {n}，{steps} 級", weather: "天氣", layOver: "不論來自何地，都套用到這個電網上",
+  pvStands: "光電維持", windStands: "風電維持", times: "× {n}", inSteps: "× {n}，{steps} 級", weather: "天氣", layOver: "不論來自何地，都套用到這個電網上", goOnAt: "由模型從此刻接續（UTC，最長 3 小時）", goesOn: "{weather}，自 {at} 起由模型 skies 接續",
   scenarios: "情境數", hoursEach: "每個時數", placements: "布建方式", risk: "風險（%）", limits: "計入的限制", sizeStorage: "一併計算儲能容量",
   runStudy: "開始研究", studies: "研究", uploadNetwork: "上傳", uploadNetworkLabel: "上傳電網：pandapower 的 .json、MATPOWER 的 .m，以及含 bus,lat,lon 的 .csv", uploadWeatherLabel: "上傳天氣：.nc 或 .h5",
   yourFiles: "你的檔案", hostFiles: "這部伺服器的", levels_EHV: "超高壓", levels_HV: "高壓", levels_MV: "中壓", levels_LV: "低壓", levels_more: "跨多個電壓層級",
