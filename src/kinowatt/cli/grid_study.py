@@ -64,6 +64,10 @@ def study_verb(
     )  # fmt: skip
     found = _shown(out, asked, workers or os.cpu_count() or 1, ray, resume, zone)
     row = found["hosting_capacity"][0]
+    if row["none_passes"]:
+        most = max(row["limiting"], key=row["limiting"].get)
+        said = f"of {len(row['placements'])} placements {row['none_passes']} exceed the risk even at the least growth, most often by {most}"
+        say.print(said + ("; --limits thermal leaves voltages out" if most.startswith("voltage") else ""), markup=False)
     say.print(
         f"hosting capacity for {asked.main}: P5 {row['P5_MW']:.0f}, P50 {row['P50_MW']:.0f}, P95 {row['P95_MW']:.0f} MW; "
         f"{out / 'report.html'}"
