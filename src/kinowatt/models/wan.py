@@ -28,7 +28,6 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 UNUSED = ("norm_added_q.weight",)  # in some folders of Wan 2.1 I2V; no network ever used it
 LAYOUT = "name a folder of Wan 2.1 or 2.2 in diffusers' layout"
 MOST_LAYERS = 1000  # Wan has 30 or 40; a config that asks for millions would keep us busy for hours
-_LEAST = 1e-3  # the lowest noise level that Wan was trained on: one of 1,000 steps
 
 
 @dataclass(frozen=True)
@@ -363,22 +362,3 @@ class ImageEncoder:
         """(1, 257 per image, 1280) of one image or of a first and a last one (PIL): the last layer but one."""
         pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"].to(self._encoder.device, self._encoder.dtype)
         return self._encoder(pixel_values=pixels, output_hidden_states=True).hidden_states[-2].flatten(0, 1)[None]
-
-
-def sigmas(steps: int, shift: float, scheduler: str) -> torch.Tensor:
-    """Noise levels (steps + 1,) from 1 to 0 as a scheduler of diffusers spaces them: "euler" (flow match) or "unipc".
-
-    Neither is `noise.schedule`, which goes evenly from 1 to 0 and then shifts. "unipc" goes evenly towards .001 (it differs by at most
-    .001 * shift). "euler" ends its even steps at .001, shifts that end twice, and jumps to 0 in one step more.
-    """
-    if scheduler == "euler":
-        even = torch.linspace(1.0, _shifted(torch.tensor(_LEAST, dtype=torch.float64), shift).item(), steps, dtype=torch.float64)
-    elif scheduler == "unipc":
-        even = torch.linspace(1.0, _LEAST, steps + 1, dtype=torch.float64)[:-1]
-    else:
-        raise ValueError(f"scheduler {scheduler!r} is unknown; use euler or unipc")
-    return torch.cat([_shifted(even, shift), even.new_zeros(1)]).float()
-
-
-def _shifted(level: torch.Tensor, shift: float) -> torch.Tensor:
-    return shift * level / (1.0 + (shift - 1.0) * level)
