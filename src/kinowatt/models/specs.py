@@ -18,7 +18,7 @@ SPARK = ModelSpec(
     folder=Path(__file__).parent / "spark",
     sha256={
         "codec.safetensors": "fa89b3111e9a00a8baea24e1036146dabcee30bc715f61817da3ad772b95c45d",
-        "denoiser.safetensors": "7bb9ce5e73c8f67c5e55d5915bd8fc1f4efc8d455233351715812fef9d49494c",
+        "denoiser.safetensors": "9fc3c44df8e604a1e03a8d0ac7daf80f62b061c0fbbc083a287df4157460c548",
     },
     licence="Apache-2.0",
     trained_on="the toybox, kinowatt's simulated world (captions in English and Chinese)",
