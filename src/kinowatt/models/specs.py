@@ -33,9 +33,9 @@ SPARK = ModelSpec(
     grid=32,
     most_pixels=160 * 160,
     hands_over=True,
-    # Held out: codec 28.53 dB (22.2 over subjects), velocity loss .443 with captions, .454 without (not comparable with former codecs').
-    # 37.5 Wh in all receipts. frontier.json is of the weights before these.
-    weakness="this spark was trained for two hours on a CPU: it shows the colours, the light and the horizon of a scene, but few shapes",
+    # Held out: codec 28.53 dB (22.2 over subjects), velocity loss .3033 with captions, .3155 without (not comparable with former codecs').
+    # 50.1 Wh in all receipts. frontier.json is of the weights before these.
+    weakness="this spark was trained for three hours on a CPU: it shows light, ground, and the colours and sizes of things, but few shapes",
 )
 
 MODELS: dict[str, ModelSpec] = {"spark": SPARK, **WAN}
