@@ -21,8 +21,9 @@ from starlette.testclient import TestClient
 
 from gridding import ensemble, five_buses, write_net
 from kinowatt.errors import InputError
-from kinowatt.grid import report
-from kinowatt.serve import auth, study_claims, study_inputs
+from kinowatt.grid import nowcast, report, scenarios
+from kinowatt.models import skies_model
+from kinowatt.serve import auth, studies, study_claims, study_inputs
 from kinowatt.serve.app import create_app
 from kinowatt.serve.catalogue import Catalogue
 from kinowatt.serve.database import Database, sqlite_url
@@ -281,6 +282,11 @@ def test_sentences(bench: Bench, tmp_path: Path) -> None:
     assert bench.refused(network={"file_id": kept["id"]})[1] == "buses.csv is no network; upload a file that ends in .json or .m"
     with pytest.raises(InputError, match="give a NetCDF"):
         Studies(bench.studies.jobs, bench.studies.files, [tmp_path / "none"])
+
+
+def test_what_is_said_of_the_model_is_true() -> None:
+    """The web process cannot ask it: torch would come along."""
+    assert (studies.MODEL, studies.MODEL_H) == (scenarios.MODEL, skies_model.LEADS * nowcast.HOURS_PER_FRAME)
 
 
 def test_the_model_goes_on_from_the_weather(bench: Bench, quietly: None) -> None:

@@ -87,6 +87,16 @@ def test_another_recipes_checkpoint_is_refused(tmp_path: Path) -> None:
         run(tmp_path, 0.1, resume=True)
 
 
+def test_another_optimisers_checkpoint_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, 0.1)
+    path = next(tmp_path.rglob("line.checkpoint.safetensors"))
+    tensors, config = weights.load(path)
+    name = next(k for k in tensors if k.startswith("optimizer.") and tensors[k].ndim == 2)
+    weights.save(path, tensors | {name: torch.zeros(5, 7)}, config)
+    with pytest.raises(WeightsError, match="another optimiser; go on from its weights with --start"):
+        run(tmp_path, 0.1, resume=True)
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,7 +66,7 @@ def study_verb(
     found = _shown(out, asked, workers or os.cpu_count() or 1, ray, resume, zone)
     row = found["hosting_capacity"][0]
     if row["none_passes"]:
-        most = max(row["limiting"], key=row["limiting"].get)
+        most = Counter(p["limiting"] for p in row["placements"] if p["hosted_MW"] == 0.0).most_common(1)[0][0]
         said = f"of {len(row['placements'])} placements {row['none_passes']} exceed the risk even at the least growth, most often by {most}"
         say.print(said + ("; --limits thermal leaves voltages out" if most.startswith("voltage") else ""), markup=False)
     say.print(

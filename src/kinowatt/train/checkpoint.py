@@ -58,4 +58,7 @@ def fill(state: State, tensors: dict[str, torch.Tensor], progress: dict[str, Any
         if key.startswith("optimizer."):
             _, index, name = key.split(".")
             slots.setdefault(int(index), {})[name] = value
-    state.optimizer.fill(slots)
+    try:
+        state.optimizer.fill(slots)
+    except ValueError as error:
+        raise WeightsError(f"{path} is of another optimiser; go on from its weights with --start instead ({error})") from error

@@ -53,7 +53,11 @@ class Optimizer:
         return {first + i: kept for first, part in self._placed() for i, kept in part.state_dict()["state"].items()}
 
     def fill(self, slots: dict[int, dict[str, Any]]) -> None:
-        """Take `slots` back. ValueError or KeyError if they belong to other parameters."""
+        """Take `slots` back. ValueError if they belong to other parameters."""
+        shapes = [p.shape for group in self.param_groups for p in group["params"]]
+        for i, kept in slots.items():
+            if i >= len(shapes) or any(v.ndim and v.shape != shapes[i] for v in kept.values()):
+                raise ValueError(f"what is kept of parameter {i} is of another shape")
         for first, part in self._placed():
             saved = part.state_dict()
             own = range(first, first + sum(len(group["params"]) for group in saved["param_groups"]))
