@@ -67,7 +67,7 @@ def test_a_pass_is_what_torch_counts(spark: models.Model, frames: int, side: int
         torch.zeros(1, config.tokens, config.width),
     )
     tokens = anatomy.tokens(frames, side, side)
-    assert tokens == latents * (side // 32) ** 2
+    assert tokens == latents * (side // 16) ** 2
     assert anatomy.pass_FLOP(tokens) == pytest.approx(counted(lambda: spark.dit(*inputs)), rel=0.25)
 
 

@@ -116,3 +116,20 @@ def test_weights_of_a_smaller_lexicon_and_of_no_steering_go_on() -> None:
     wider = Spark(dataclasses.replace(sizes, heads=2), TextConfig(language.VOCABULARY, width=64))
     with pytest.raises(WeightsError, match="do not fit"):
         wider.start(old.state_dict(), {"text": {"vocabulary": []}})
+
+
+@torch.no_grad()
+def test_weights_of_a_network_with_larger_tokens_go_on() -> None:
+    torch.manual_seed(0)
+    sizes = dataclasses.replace(DITS["xs"], layers=1, heads=1, text_dim=64)
+    text = TextConfig(language.VOCABULARY, width=64, layers=1)
+    old, new = Spark(dataclasses.replace(sizes, patch=(1, 2, 2)), text), Spark(sizes, text)
+    torch.nn.init.normal_(old.dit.proj_out.weight)
+    old.dit.patch_embedding.weight.copy_(old.dit.patch_embedding.weight[..., :1, :1])  # all latents of a token weigh alike
+    new.start(old.state_dict(), {"text": text.to_json()})
+    noise = torch.randn(64, sizes.in_channels, 1, 4, 4)
+    before, after = (float((n.dit.patch_embedding(noise) - n.dit.patch_embedding.bias[:, None, None, None]).std()) for n in (old, new))
+    assert after == pytest.approx(before, rel=0.05), "noise comes in as strong as before"
+    hidden = torch.randn(3, sizes.width)
+    cells = old.dit.proj_out(hidden).view(3, 4, 48)
+    assert torch.allclose(new.dit.proj_out(hidden), cells.mean(1), atol=1e-5), "every latent is its token's average one"

@@ -54,9 +54,13 @@ class Scale:
 
 
 def feature(latents_CFHW: torch.Tensor) -> np.ndarray:
-    """Mean, spread and change in time of each of the codec's channels (3C,)."""
+    """Mean, spread, change in time and change in space of each of the codec's channels (4C,).
+
+    Without the last, an enlarged small clip looked as good as a large one: a blur keeps means and spreads.
+    """
     change = latents_CFHW.diff(dim=1).abs().mean((1, 2, 3)) if latents_CFHW.shape[1] > 1 else latents_CFHW.new_zeros(len(latents_CFHW))
-    return torch.cat([latents_CFHW.mean((1, 2, 3)), latents_CFHW.std((1, 2, 3)), change]).numpy()
+    edges = torch.stack([latents_CFHW.diff(dim=d).abs().mean((1, 2, 3)) for d in (2, 3)]).mean(0)
+    return torch.cat([latents_CFHW.mean((1, 2, 3)), latents_CFHW.std((1, 2, 3)), change, edges]).numpy()
 
 
 def score(truth_ND: np.ndarray, made_ND: np.ndarray) -> Score:
@@ -88,7 +92,7 @@ class Closeness:
         )
 
     def features(self, clips: Sequence[Clip]) -> np.ndarray:
-        """Per clip (N, 3C). Other sizes are enlarged to this one."""
+        """Per clip (N, 4C). Other sizes are enlarged to this one."""
         return np.stack([feature(self.candidate.encoded(fit(clip, *self.size)[0])) for clip in clips])
 
     def score(self, made_ND: np.ndarray) -> Score:

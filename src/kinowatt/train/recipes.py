@@ -48,8 +48,8 @@ RECIPES = {
         codec_crop=64,
         codec_frames=17,
         codec_lr=5e-4,
-        spark_batch=24,
-        spark_lr=7e-4,
+        spark_batch=8,
+        spark_lr=1e-3,
         minutes=60.0,
     ),
     # One lease of an accelerator: 256 px, everything rendered and encoded on the device, ten minutes in all.

@@ -24,11 +24,11 @@ from kinowatt.train.latents import Draw, LatentStore, latent_blocks
 from kinowatt.train.loss import velocity_loss
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.shard import Rows
-from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
+from kinowatt.train.stages import EXAM_BLOCKS, attention, halved, in_time
 
-PATH_SHARE = 0.3  # of clips whose camera path is given as rays
+PATH_SHARE = 0.5  # of clips whose camera path is given as rays
 REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside of time
-SHORT, SHORT_SHARE = 5, 0.1  # latent frames (17 of the film) of clips that are cut short, and how many are
+SHORT, SHORT_SHARE = 5, 0.35  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
 STILL_SHARE = 0.35  # of batches: pictures, of which there are more for the same work
 STILLS_PER_CLIP = 8
 
@@ -49,7 +49,7 @@ class Spark(nn.Module):
         mine = self.state_dict()
         patches, embed = mine["dit.patch_embedding.weight"], mine["text.embed.weight"]
         try:
-            theirs = {k: v.float() for k, v in tensors.items()}
+            theirs = _to_patch({k: v.float() for k, v in tensors.items()}, patches.shape[2:])
             old = theirs["dit.patch_embedding.weight"]
             theirs["dit.patch_embedding.weight"] = torch.cat([old, torch.zeros_like(patches[:, old.shape[1] :])], 1)
             row = {token: i + 1 for i, token in enumerate(config["text"]["vocabulary"])}
@@ -65,6 +65,18 @@ class Spark(nn.Module):
         except (KeyError, RuntimeError) as error:
             said = str(error).splitlines()[0]
             raise WeightsError(f"these weights do not fit the recipe's network; start from others ({said})") from error
+
+
+def _to_patch(tensors: dict[str, torch.Tensor], patch: torch.Size) -> dict[str, torch.Tensor]:
+    """Weights of a network with larger tokens for one with a latent a token: each latent begins as the average one of its token."""
+    old = tensors["dit.patch_embedding.weight"]
+    cells = math.prod(old.shape[2:])
+    if cells == 1 or math.prod(patch) > 1:
+        return tensors
+    # Noise, which differs from latent to latent, should come in as strong as before, where the latents of a token weigh alike.
+    own = {"dit.patch_embedding.weight": old.sum((2, 3, 4), keepdim=True) / math.sqrt(cells)}
+    own |= {k: tensors[k].unflatten(0, (cells, -1)).mean(0) for k in ("dit.proj_out.weight", "dit.proj_out.bias")}
+    return tensors | own
 
 
 class SparkTask:
@@ -121,14 +133,15 @@ class SparkTask:
         if beside is not None:
             rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)
         channels = steering(rays, torch.zeros(len(clean))).to(self.device)
-        return velocity_loss(
-            steered(self.denoiser, channels),
-            clean.to(self.device).float(),
-            draw.rows_BL.to(self.device),
-            self.recipe.shift,
-            generator,
-            beside=None if beside is None else beside.to(self.device).float(),
-        )
+        with attention(self.device, math.prod(rays.shape[2:]) // math.prod(self.model.dit.config.patch)):
+            return velocity_loss(
+                steered(self.denoiser, channels),
+                clean.to(self.device).float(),
+                draw.rows_BL.to(self.device),
+                self.recipe.shift,
+                generator,
+                beside=None if beside is None else beside.to(self.device).float(),
+            )
 
     def examine(self) -> dict[str, float]:
         """Velocity loss on held-out scenes, with their captions and with none, at the same noise."""

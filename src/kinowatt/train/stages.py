@@ -1,18 +1,31 @@
-"""What the stages of a training share: data until a deadline, weights in half precision."""
+"""What the stages of a training share: data until a deadline, attention, weights in half precision."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kinowatt.train.shard import whole
 
 T = TypeVar("T")
 EXAM_BLOCKS = 1  # of held-out scenes
+FEW_TOKENS = 256
+
+
+def attention(device: torch.device, tokens: int) -> AbstractContextManager[None]:
+    """How attention over so many tokens learns fastest.
+
+    On a CPU the backward pass of the fused one pays only with many; with few, plain products are faster (LOG.md).
+    """
+    few = device.type == "cpu" and tokens <= FEW_TOKENS
+    return sdpa_kernel(SDPBackend.MATH) if few else contextlib.nullcontext()
 
 
 def in_time(blocks: Iterator[T], deadline: float) -> list[T]:
