@@ -76,7 +76,7 @@ def test_attention_is_what_torch_counts(spark: models.Model) -> None:
     anatomy, text = cost.of(SPARK), torch.zeros(1, 4, spark.text.config.width)
     inputs = [torch.zeros(1, spark.dit.config.in_channels, f, 16, 16) for f in (8, 16)]
     flop = [counted(lambda x=x: spark.dit(x, torch.zeros(1, x.shape[2]), text)) for x in inputs]
-    ours = [anatomy.pass_FLOP(f * 64) for f in (8, 16)]
+    ours = [anatomy.pass_FLOP(f * 256) for f in (8, 16)]
     assert ours[1] - 2 * ours[0] == pytest.approx(flop[1] - 2 * flop[0], rel=0.05)
 
 
@@ -117,11 +117,11 @@ def test_a_plan_has_the_passes_that_guidance_and_cache_leave() -> None:
 
 def test_a_plan_costs_what_its_canvas_costs() -> None:
     anatomy = cost.of(SPARK)
-    odd, full = (cost.work(fill(Shot("a ball", size=size), SPARK), anatomy) for size in ((66, 34), (96, 64)))
+    odd, full = (cost.work(fill(Shot("a ball", size=size), SPARK), anatomy) for size in ((66, 34), (80, 48)))
     assert odd == full, "the network computes whole patches"
     big, most = (cost.work(fill(Shot("a ball", size=size), SPARK), anatomy) for size in ((1920, 1920), (160, 160)))
     assert big == most, "larger pictures are enlarged"
-    on_paper = cost.work_on_paper(anatomy, (96, 64), 33, SPARK.steps, 2)
+    on_paper = cost.work_on_paper(anatomy, (80, 48), 33, SPARK.steps, 2)
     assert on_paper == full
 
 
