@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from kinowatt.clip import Clip
 from kinowatt.energy.predict import Prediction
@@ -101,3 +102,12 @@ def test_choices_cover_every_means() -> None:
     assert len({(c.steps, c.guidance, c.cache, c.size) for c in found}) == len(found)
     assert {c.size for c in found} == {(128, 128), (96, 96), (64, 64)}
     assert {c.cache for c in found} == {1, 2, 4}
+
+
+def test_features_tell_a_blur_from_details() -> None:
+    """The same values in another order: means and spreads agree, and only the change in space tells them apart."""
+    fine = torch.tensor([-1.0, 1.0]).repeat(8).expand(2, 3, 16, 16)
+    smooth = fine.sort(dim=-1).values
+    ours, theirs = (closeness.feature(x).reshape(4, 2) for x in (fine, smooth))
+    np.testing.assert_allclose(ours[:3], theirs[:3], atol=1e-6)
+    assert (ours[3] > 5 * theirs[3]).all()

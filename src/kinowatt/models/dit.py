@@ -58,7 +58,7 @@ class DiTConfig:
         return self.heads * self.head_dim
 
 
-# One latent a token: at spark's sizes a thing is no larger than two latents, and in tokens of 2x2 it was never learnt (LOG.md).
+# One latent a token: at spark's sizes many a thing is no larger than a token of 2x2 latents (docs/decisions/0009).
 SPARKS = DiTConfig(heads=4, head_dim=64, ffn_dim=1024, layers=6, text_dim=256, in_channels=48 + STEERING_CHANNELS, patch=(1, 1, 1))
 DITS = {
     "xs": SPARKS,  # for two CPU cores

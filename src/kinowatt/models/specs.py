@@ -33,7 +33,7 @@ SPARK = ModelSpec(
     grid=16,
     most_pixels=160 * 160,
     hands_over=True,
-    # Held out: codec 28.53 dB (22.2 over subjects), velocity loss .2542 with captions, .2627 without (the weights before: .3033, .3155).
+    # Held out: codec 28.53 dB (22.2 over subjects), velocity loss .2542 with captions, .2627 without (the weights before: .3067, .3150).
     # 68.3 Wh in all receipts; a clip takes .9 s and 13.8 J on two cores. frontier.json is of the first weights.
     weakness="this spark was trained for four hours on a CPU: light, ground, colours and sizes follow words, shapes and cameras hardly",
 )
