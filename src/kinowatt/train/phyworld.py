@@ -7,7 +7,6 @@ speeds out of it; no scene out of it is ever simulated.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,7 @@ class PhyWorldTask:
         step = shifted(torch.sigmoid(torch.randn(len(clean), 1, generator=generator)), SHIFT).to(clean)
         level = noise_levels(step, cond.ceiling_BF)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
-        with attention(self.device, math.prod(clean.shape[2:]) // math.prod(self.dit.config.patch)):
+        with attention(self.device, clean, self.dit.config.patch):
             made = model.PhyWorld(self.dit, films, FRAMES).clean(torch.lerp(clean, noise, up(level)), level, cond.text_BLD)
         weight = (films.seen[:, None, :, None] * up(cond.ceiling_BF)).expand_as(clean)
         return (F.smooth_l1_loss(made, clean, reduction="none", beta=BETA) * weight).sum() / weight.sum().clamp_min(1.0)

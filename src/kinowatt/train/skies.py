@@ -6,7 +6,6 @@ days 18 and 23 lie between and are not used.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,7 @@ class SkiesTask:
         step = torch.sigmoid(torch.randn(len(clean), 1, generator=generator)).to(self.device)
         level = noise_levels(step, cond.ceiling_BF)
         noise = torch.randn(clean.shape, generator=generator).to(self.device)
-        with attention(self.device, math.prod(clean.shape[2:]) // math.prod(skies.DIT.patch)):
+        with attention(self.device, clean, skies.DIT.patch):
             velocity = skies.Skies(self.dit, window)(torch.lerp(clean, noise, up(level)), level, cond.text_BLD)
         weight = lit * up(cond.ceiling_BF)
         return ((velocity.float() - (noise - clean)).square() * weight).sum() / weight.sum().clamp_min(1.0)

@@ -133,7 +133,7 @@ class SparkTask:
         if beside is not None:
             rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)
         channels = steering(rays, torch.zeros(len(clean))).to(self.device)
-        with attention(self.device, math.prod(rays.shape[2:]) // math.prod(self.model.dit.config.patch)):
+        with attention(self.device, rays, self.model.dit.config.patch):
             return velocity_loss(
                 steered(self.denoiser, channels),
                 clean.to(self.device).float(),

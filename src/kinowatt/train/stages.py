@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -19,12 +20,12 @@ EXAM_BLOCKS = 1  # of held-out scenes
 FEW_TOKENS = 256
 
 
-def attention(device: torch.device, tokens: int) -> AbstractContextManager[None]:
-    """How attention over so many tokens learns fastest.
+def attention(device: torch.device, x_BCFHW: torch.Tensor, patch: tuple[int, int, int]) -> AbstractContextManager[None]:
+    """How attention over the tokens of an input learns fastest.
 
     On a CPU the backward pass of the fused one pays only with many; with few, plain products are faster (LOG.md).
     """
-    few = device.type == "cpu" and tokens <= FEW_TOKENS
+    few = device.type == "cpu" and math.prod(x_BCFHW.shape[2:]) // math.prod(patch) <= FEW_TOKENS
     return sdpa_kernel(SDPBackend.MATH) if few else contextlib.nullcontext()
 
 
