@@ -21,7 +21,7 @@ from kinowatt.engine.memory import Layout
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import ShotError
 from kinowatt.media.likeness import psnr_dB
-from kinowatt.models import specs
+from kinowatt.models import precision, specs
 from kinowatt.shot import END, START, Anchor, Shot, connect, extend, remix
 
 SIZE, FRAMES, STEPS = (96, 64), 9, 4
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("quietly", "one_thread")
 def exact() -> Iterator[None]:
     """Engines in float32, as diffusers' pipelines are by default."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        patch.setattr(precision, "short", lambda device: torch.float32)
         yield
 
 

@@ -30,7 +30,7 @@ from kinowatt.engine.engine import Progress, State, Take, device_name
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.errors import BudgetError, DeviceError, KinowattError, ShotError
 from kinowatt.media.image import fit
-from kinowatt.models import foreign, foreign_model
+from kinowatt.models import foreign, foreign_model, precision
 from kinowatt.models.foreign import ForeignSpec
 from kinowatt.models.foreign_model import first_line
 from kinowatt.shot import OUTSIDE, START, Anchor, Shot
@@ -49,7 +49,7 @@ class ForeignEngine:
     def __init__(self, spec: ForeignSpec, device: torch.device, runtime: str = "auto") -> None:
         if runtime not in ("auto", "torch"):
             raise ShotError(f"{spec.name} runs through diffusers, not on {runtime}; use --runtime auto")
-        self.device, self.model = device, foreign_model.load(spec, foreign_model.dtype_of(device))
+        self.device, self.model = device, foreign_model.load(spec, precision.short(device))
         self.runtime = Ran(f"diffusers {self.model.diffusers} {str(self.model.dtype).removeprefix('torch.')}")
         self._pipes, self._placed = {spec.pipeline: self.model.pipe}, ""
         self.anatomy = cost.of(spec)

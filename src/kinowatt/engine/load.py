@@ -15,7 +15,7 @@ from kinowatt.engine.plan import fill
 from kinowatt.engine.runtime import choose, choose_wan
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import ShotError
-from kinowatt.models import lora, specs, wan_model, wan_specs, weights
+from kinowatt.models import lora, precision, specs, wan_model, wan_specs, weights
 from kinowatt.models import model as models
 from kinowatt.models.dit import VideoDiT
 from kinowatt.models.foreign import ForeignSpec
@@ -75,7 +75,7 @@ def _load_wan(spec: wan_specs.WanSpec, device: torch.device, ways: Ways, shot: S
         raise ShotError("OpenVINO runs a network whole, exact or with --weights int8; leave out other savings, or use --runtime torch")
     layout = _layout(spec, device, ways, shot, tell)
     cpu = torch.device("cpu")
-    short = torch.bfloat16 if device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() else torch.float32
+    short = precision.short(device)
     # What is rounded or streamed goes to the device piece by piece.
     first = cpu if ways.weights or layout.resident is not None else device
     places = wan_model.Devices(first, device, cpu if layout.text_on_cpu else device)

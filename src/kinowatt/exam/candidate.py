@@ -15,6 +15,7 @@ import torch
 from kinowatt.clip import Clip
 from kinowatt.engine import conditioning
 from kinowatt.engine.engine import Engine
+from kinowatt.models import precision
 from kinowatt.places import whole
 from kinowatt.shot import Anchor, Shot
 
@@ -64,7 +65,7 @@ class Candidate:
     def encoded(self, clip: Clip) -> torch.Tensor:
         """The latents (C, F, H, W) of a clip of whole latents, float32 on the CPU."""
         device = self.engine.device
-        with torch.autocast(device.type, torch.bfloat16):
+        with precision.autocast(device):
             latents = self.engine.model.codec.encode(conditioning.to_signal(clip.frames_TCHW).to(device))
         return latents[0].float().cpu()
 

@@ -21,6 +21,7 @@ from kinowatt.exam.eye import WHOLE, Sight
 from kinowatt.exam.judges import FILE, Judges, Verdict
 from kinowatt.exam.pictures import FIELDS, Pictures, pictures
 from kinowatt.exam.scenes import JUDGES_HELD_OUT
+from kinowatt.models import precision
 from kinowatt.places import cache
 from kinowatt.worlds.toybox.seen import SEEN_SHARE
 
@@ -106,7 +107,7 @@ def teach_eye(judge: Judges, made: Pictures, steps: int, say: Told) -> None:
     mean = 0.0
     for step in range(steps):
         x, *told = lessons.draw(rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast(torch.device("cpu")):
             sight = judge.eye(x)
         loss = eye_loss(_exact(sight), *told)
         optimiser.zero_grad()

@@ -19,6 +19,7 @@ from kinowatt.errors import GridError
 from kinowatt.grid import baselines
 from kinowatt.grid.fields import Ensemble, Field
 from kinowatt.grid.history import LOW_SUN, MOST, History, history, months
+from kinowatt.models import precision
 from kinowatt.models import skies_model as skies
 from kinowatt.models.dit import VideoDiT
 from kinowatt.models.protocols import Conditioning
@@ -54,7 +55,7 @@ class Model:
             many = skies.Window(*(v.expand(len(noise), *v.shape[1:]) for v in (window.index, window.elevation, window.day, window.mask)))
             conds = (cond.text_BLD, cond.text_null_BLD, cond.known_BCFHW, cond.ceiling_BF)
             wide = Conditioning(*(v.expand(len(noise), *v.shape[1:]) for v in conds))
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with precision.autocast(self.device):
                 made = sample.denoise(
                     skies.Skies(self.dit, many), wide, torch.stack(noise).to(self.device), schedule(steps, shape[2]), solver="euler"
                 )

@@ -44,13 +44,6 @@ def load(spec: ForeignSpec, dtype: torch.dtype) -> ForeignModel:
     return ForeignModel(spec, pipe, dtype, _sha256(spec), str(diffusers.__version__))
 
 
-def dtype_of(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device multiplies in it, else float32: a CPU without it would emulate it."""
-    if device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
-        return torch.bfloat16
-    return torch.float32
-
-
 def _pipeline(spec: ForeignSpec, dtype: torch.dtype) -> Any:
     """The pipeline with its weights, in memory. Each network is read by itself, so that absent tensors are seen: diffusers draws them."""
     try:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from kinowatt.engine.conditioning import to_signal
-from kinowatt.models import weights
+from kinowatt.models import precision, weights
 from kinowatt.models.vae import CODECS, VideoCodec
 from kinowatt.train.data import HELD_OUT, Block, raw_blocks
 from kinowatt.train.loss import reconstruction_loss
@@ -71,7 +71,7 @@ class CodecTask:
         self.codec.measure_latents(s for s, _ in self._clips(self.blocks[:6]))
         squares, subject_squares, pixels = [], 0.0, 0.0
         for signal, ids in self._clips(self.held_out):
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with precision.autocast(self.device):
                 made = self.codec.decode(self.codec.encode(signal))
             error = ((made.float() - signal) / 2).square().mean(1)
             squares.append(float(error.mean()))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from kinowatt.engine.noise import up
+from kinowatt.models import precision
 from kinowatt.models.steering import steered, steering
 from kinowatt.train.latents import Draw
 from kinowatt.train.loss import random_levels
@@ -69,7 +70,7 @@ class DistilTask(SparkTask):
         generator, ours, guidance = torch.Generator().manual_seed(1), 0.0, 0.0
         for _ in range(4):
             draw, again = self.held_out.draw(16, generator), generator.get_state()
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with precision.autocast(self.device):
                 ours += float(self._gap(draw, generator, self.model, 1.0))
                 generator.set_state(again)
                 guidance += float(self._gap(draw, generator, self.teacher, 0.0))

@@ -19,7 +19,7 @@ from kinowatt import language
 from kinowatt.clip import Clip
 from kinowatt.engine.conditioning import to_signal
 from kinowatt.media.image import fit
-from kinowatt.models import weights
+from kinowatt.models import precision, weights
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextEncoder
 from kinowatt.models.vae import VideoCodec
@@ -41,7 +41,7 @@ def latent_block(raw: Path | None, folder: Path, codec: VideoCodec, block: int, 
     device = next(codec.parameters()).device
 
     def coded(frames_TCHW: np.ndarray) -> torch.Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
+        with precision.autocast(device):
             return codec.encode(to_signal(frames_TCHW).to(device)).bfloat16().cpu()
 
     clips = [coded(c[..., ::turn]) for turn in (1, -1) for c in made.frames_NTCHW]

@@ -20,6 +20,7 @@ from kinowatt.energy.bill import EnergyBill
 from kinowatt.energy.meter import Meter
 from kinowatt.energy.processes import joint
 from kinowatt.engine.parallel import World
+from kinowatt.models import precision
 from kinowatt.train import checkpoint, shard
 from kinowatt.train.optimizer import Optimizer
 
@@ -117,7 +118,7 @@ def _one_step(task: Task, state: checkpoint.State, progress: float, device: torc
     lr = task.lr * min(1.0, (step + 1) / WARM_UP_STEPS, max(1.0 - progress, 0.0) / COOL_DOWN)
     for group in state.optimizer.param_groups:
         group["lr"] = lr
-    with torch.autocast(device.type, torch.bfloat16):
+    with precision.autocast(device):
         loss, clips = task.loss(step)
     loss.backward()
     nn.utils.clip_grad_norm_(state.module.parameters(), 1.0)

@@ -18,7 +18,7 @@ from kinowatt.engine.noise import noise_levels, up
 from kinowatt.errors import GridError
 from kinowatt.grid.history import LOW_SUN, History
 from kinowatt.grid.split import days_of
-from kinowatt.models import dit_file
+from kinowatt.models import dit_file, precision
 from kinowatt.models import skies_model as skies
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.train.stages import attention
@@ -115,7 +115,7 @@ class SkiesTask:
     def _held_out(self, windows_at: Any, count: int) -> float:
         generator, losses = torch.Generator().manual_seed(0), []
         for begin in range(0, count, 64):
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with precision.autocast(self.device):
                 losses.append(self._loss(windows_at(np.arange(begin, min(begin + 64, count))), generator).item())
         return round(float(np.mean(losses)), 4)
 

@@ -14,7 +14,7 @@ from torch import nn
 from kinowatt import language
 from kinowatt.engine.parallel import World
 from kinowatt.errors import WeightsError
-from kinowatt.models import weights
+from kinowatt.models import precision, weights
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
 from kinowatt.models.protocols import Denoiser
 from kinowatt.models.steering import steered, steering
@@ -150,7 +150,7 @@ class SparkTask:
             generator, losses = torch.Generator().manual_seed(0), []
             for _ in range(8):
                 draw = self.held_out.draw(16, generator)
-                with torch.autocast(self.device.type, torch.bfloat16):
+                with precision.autocast(self.device):
                     losses.append(float(self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * keep), generator)))
             figures[name] = round(float(np.mean(losses)), 4)
         return figures | {"training_clips": float(self.store.clips)}
