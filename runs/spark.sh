@@ -1,17 +1,21 @@
 #!/bin/sh
-# spark from nothing, as it ships: world, codec, denoiser, distillation, exam. Prints the kilowatt-hours of all receipts.
+# spark from nothing, as it ships: world, codec, denoiser, distillation, exam. Prints the kilowatt-hours that it took.
 #
-#   runs/spark.sh [cpu|gpu]        on a CPU about three hours of two cores; on an accelerator three commands of at most ten minutes each
+#   runs/spark.sh [cpu|gpu|tiny] [FOLDER]
+#
+# On a CPU about three hours of two cores; on an accelerator three commands of at most ten minutes each; tiny rehearses all of it in minutes.
 set -eu
 recipe="${1:-cpu}"
-folder=runs/checkpoints/spark
+folder="${2:-runs/checkpoints/spark-$recipe}"
 case "$recipe" in
   cpu) codec=40 spark=60 distil=10 ;;
   gpu) codec=9 spark=9 distil=5 ;;
-  *) echo "runs/spark.sh: the recipe is cpu or gpu, not $recipe" >&2; exit 2 ;;
+  tiny) codec=.3 spark=.3 distil=.2 ;;
+  *) echo "runs/spark.sh: the recipe is cpu, gpu or tiny, not $recipe" >&2; exit 2 ;;
 esac
-kinowatt train codec --recipe "$recipe" --minutes "$codec" --folder "$folder"
-kinowatt train spark --recipe "$recipe" --minutes "$spark" --folder "$folder"
-kinowatt train distil --recipe "$recipe" --minutes "$distil" --folder "$folder" --start "$folder"
-kinowatt exam "$folder" --quick
-python runs/kwh.py
+train() { kinowatt train "$1" --recipe "$recipe" --minutes "$2" --folder "$folder" --cache "$folder/cache" --receipts "$folder/receipts" $3; }
+train codec "$codec" ""
+train spark "$spark" ""
+train distil "$distil" "--start $folder"
+kinowatt exam "$folder" --quick -o "$folder/exam"
+python "$(dirname "$0")/kwh.py" "$folder/receipts"

@@ -57,16 +57,16 @@ def load(spec: ModelSpec, device: torch.device) -> Model:
         raise WeightsError(
             f"the files in {spec.folder} are not a kinowatt model ({str(error).splitlines()[0]}); retrain or restore them"
         ) from error
-    pixels = codec.stride[1] * dit.config.patch[1]
-    if pixels != spec.grid:
-        raise WeightsError(
-            f"the weights in {spec.folder} have tokens of {pixels} pixels a side, and this kinowatt runs tokens of {spec.grid}; "
-            f"go on from them with kinowatt train spark --start {spec.folder}"
-        )
     for module in (codec, dit, text):
         module.eval().requires_grad_(False).to(device)
     joined = "+".join(weights.sha256(spec.folder / name) for name in sorted(read))
-    return Model(spec, codec, dit, text, shift=float(config.get("shift", 1.0)), sha256=joined)
+    model = Model(spec, codec, dit, text, shift=float(config.get("shift", 1.0)), sha256=joined)
+    if model.grid != spec.grid:
+        raise WeightsError(
+            f"the weights in {spec.folder} have tokens of {model.grid} pixels a side, and this kinowatt runs tokens of {spec.grid}; "
+            f"go on from them with kinowatt train spark --start {spec.folder}"
+        )
+    return model
 
 
 def _read(spec: ModelSpec, name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

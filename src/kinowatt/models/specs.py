@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kinowatt.errors import WeightsError
-from kinowatt.models import foreign, wan_specs
+from kinowatt.models import foreign, header, wan_specs
 from kinowatt.models.spec import ModelSpec as ModelSpec
 from kinowatt.models.wan_specs import WAN
 
@@ -42,16 +42,17 @@ MODELS: dict[str, ModelSpec] = {"spark": SPARK, **WAN}
 
 
 def find(name: str) -> ModelSpec:
-    """The spec of a known model, or of a folder: one that `kinowatt train` wrote, or one in diffusers' layout. Nothing is loaded.
+    """The spec of a known model, or of a folder: one that `kinowatt train` wrote, or one in diffusers' layout. No tensor is loaded.
 
-    WeightsError if there is no such model.
+    WeightsError if there is no such model, or its file cannot be read.
     """
     if name in MODELS:
         return MODELS[name]
     folder = Path(name)
     if (folder / "denoiser.safetensors").is_file():
         own = replace(SPARK, name=folder.name or name, folder=folder, sha256={}, licence="your own", trained_on="unknown to kinowatt")
-        return replace(own, weakness="")  # what is said of spark's weights is not said of theirs
+        # What is said of spark's weights is not said of theirs, and what theirs have learnt stands in their file.
+        return replace(own, weakness="", one_pass=header.config(folder / "denoiser.safetensors").get("one_pass"))
     if (folder / "model_index.json").is_file():
         return wan_specs.of_folder(folder) if foreign.pipeline_of(folder) in wan_specs.PIPELINES else foreign.read(folder)
     raise WeightsError(

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from kinowatt.errors import OutputError, WeightsError
+from kinowatt.models import header
 
 PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -57,11 +58,7 @@ def load(path: Path, expect_sha256: str | None = None) -> tuple[dict[str, torch.
         )
     with opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        config = (file.metadata() or {}).get("config", "{}")
-    try:
-        return tensors, json.loads(config)
-    except ValueError as error:
-        raise WeightsError(f"{path} has no readable config in its header ({error}); restore or retrain it") from error
+    return tensors, header.config(path)
 
 
 @contextlib.contextmanager

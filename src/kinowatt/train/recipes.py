@@ -34,6 +34,24 @@ class Recipe:
 
 
 RECIPES = {
+    # A rehearsal: every step of the others in minutes, on a world of postage stamps. Its weights are of no use.
+    "tiny": Recipe(
+        codec="light",
+        dit="xs",
+        buckets=(Bucket(64, 64, 1, frames=9),),
+        workers=os.cpu_count() or 2,
+        keep_raw=True,
+        raw_blocks=2,
+        latent_blocks=2,
+        still_blocks=1,
+        codec_batch=2,
+        codec_crop=32,
+        codec_frames=9,
+        codec_lr=5e-4,
+        spark_batch=4,
+        spark_lr=1e-3,
+        minutes=0.5,
+    ),
     # A proof of the line: 128 px on a few CPU cores.
     "cpu": Recipe(
         codec="light",

@@ -1,0 +1,62 @@
+"""The whole recipe on a world of postage stamps: codec, denoiser, distillation, and a clip by what came of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kinowatt.engine import load
+from kinowatt.engine.engine import Engine
+from kinowatt.engine.plan import fill
+from kinowatt.models.specs import SPARK, find
+from kinowatt.shot import Shot
+from kinowatt.train import tasks
+from kinowatt.train.distil import GUIDANCE
+
+pytest.importorskip("moderngl")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.timeout(1200)  # a minute where a CPU has bfloat16
+@pytest.mark.usefixtures("quietly")
+def test_codec_then_spark_then_distil_then_a_clip(tmp_path: Path) -> None:
+    folder, receipts = tmp_path / "spark", tmp_path / "receipts"
+    joules = []
+    for what in ("codec", "spark", "distil"):
+        start = folder if what == "distil" else None
+        receipt = tasks.run(what, "tiny", 0.05, False, "cpu", folder, tmp_path / "cache", receipts, None, start=start)
+        assert receipt["steps"] > 0
+        assert all(value == value for value in receipt["held_out"].values()), "not a number"
+        joules.append(receipt["total_J"])
+        if what == "spark":
+            assert find(str(folder)).one_pass is None
+    assert joules[2] > joules[1], "the distilled weights cost what they began with, and more"
+    spec = find(str(folder))
+    assert spec.one_pass == GUIDANCE == SPARK.guidance
+    shot = Shot("a red ball on grass", size=(64, 64), seconds=0.5, steps=2, seed=1)
+    assert fill(shot, spec).strength == 1.0
+    engine = load.load(str(folder), "cpu")
+    assert isinstance(engine, Engine)
+    made = engine.generate(shot).clip
+    assert made.frames_TCHW.shape == (9, 3, 64, 64)
+    said = subprocess.run([sys.executable, ROOT / "runs/kwh.py", receipts], capture_output=True, text=True, check=True).stdout
+    assert [line.split("-")[1].split()[0] for line in said.splitlines()[:3]] == ["codec", "spark", "distil"]
+    whole = (joules[0] + joules[2]) / 3600
+    assert f"in all {whole:.1f} Wh of 1000" in said
+
+
+def test_what_ships_is_run_as_its_file_says() -> None:
+    assert SPARK.one_pass == find(str(SPARK.folder)).one_pass
+
+
+@pytest.mark.parametrize("recipe", ["cpu", "gpu", "tiny"])
+def test_the_script_knows_every_recipe(recipe: str) -> None:
+    """One that it does not know ends it before anything is done."""
+    script = (ROOT / "runs/spark.sh").read_text()
+    assert f"  {recipe}) codec=" in script
+    ended = subprocess.run(["sh", ROOT / "runs/spark.sh", "huge"], check=False, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "not huge" in ended.stderr
