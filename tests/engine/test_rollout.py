@@ -36,19 +36,18 @@ SAMPLES, MEAN = 20_000, 0.5
 @pytest.mark.parametrize("seconds", [0.5, 3.0, 20.0])
 def test_the_window_holds_all_that_moves(steps: int, seconds: float) -> None:
     roll = roll_of(int(seconds * 4) * 4 + 1, steps, SPARK)
-
-    def level(frame: int, step: int) -> float:
-        return min(max((frame - roll.clock(step)) / roll.ramp, 0.0), 1.0)
-
+    taken = [0] * roll.frames
     for step in range(roll.total):
-        begin = roll.begin(step)
-        moving = [f for f in range(roll.frames) if level(f, step) != level(f, step + 1)]
-        assert moving
-        assert all(begin <= f < begin + roll.window for f in moving)
-        assert [level(f, step) == 0 for f in range(roll.frames)] == [f < roll.clean(step) for f in range(roll.frames)]
-        assert begin <= roll.clean(step)
+        begin, part = roll.begin(step), roll.part(step)
+        assert begin <= part.start < part.stop <= begin + roll.window <= roll.frames
+        assert part.start == roll.clean(step), "all before it is clean, and nothing behind it is"
+        assert roll.clean(step + 1) in (part.start, part.stop)
         assert 0 <= roll.begin(step + 1) - begin <= roll.clean(step + 1) - roll.clean(step)
+        for f in part:
+            taken[f] += 1
+    assert taken == [steps] * roll.frames
     assert (roll.clean(0), roll.clean(roll.total - 1) < roll.frames, roll.clean(roll.total)) == (0, True, roll.frames)
+    assert [f for f in range(1, roll.frames) if not roll.splits(f)] == sorted({roll.part(s).start for s in range(roll.total)} - {0})
 
 
 def covariance(frames: int) -> torch.Tensor:
@@ -76,6 +75,7 @@ def rolled(roll: Roll, known: dict[int, float] | None = None) -> torch.Tensor:
     shape = (1, 1, 1, SAMPLES, 1)
     given = {f: (torch.full(shape, value, dtype=torch.float64), 0.0) for f, value in (known or {}).items()}
     rolling = Rolling(roll, given, antithetic, 1.0)
+    rolling.history = 0.0  # what is shown as it is leads exactly
     made: list[torch.Tensor] = []
     while rolling.done < roll.total:
         made += rolling.step(Heun(), Scenes([0], [exact_velocity]))
@@ -83,10 +83,10 @@ def rolled(roll: Roll, known: dict[int, float] | None = None) -> torch.Tensor:
 
 
 def test_moments_are_right_as_far_as_the_window_reaches() -> None:
-    roll = Roll(frames=12, window=6, ramp=4, steps=28)
+    roll = Roll(frames=12, window=6, stride=3, steps=28)
     x = rolled(roll)
     assert x.shape == (12, SAMPLES)
-    reach = roll.behind + 1
+    reach = roll.window - roll.stride + 1
     off = torch.cov(x) - covariance(12)
     near = (torch.arange(12)[:, None] - torch.arange(12)).abs() < reach
     assert (x.mean(1) - MEAN).abs().max() <= 0.006
@@ -94,7 +94,7 @@ def test_moments_are_right_as_far_as_the_window_reaches() -> None:
 
 
 def test_what_is_given_comes_back_exactly_and_leads_what_is_near() -> None:
-    roll = Roll(frames=16, window=6, ramp=4, steps=28)
+    roll = Roll(frames=16, window=6, stride=4, steps=28)
     x = rolled(roll, {0: 2.0, 1: 2.0, 9: -1.5, 15: 2.0})
     for frame, value in ((0, 2.0), (1, 2.0), (9, -1.5), (15, 2.0)):
         assert torch.equal(x[frame], torch.full_like(x[frame], value))
@@ -118,14 +118,38 @@ def towards(value: float, calls: list[float]) -> Callable[[torch.Tensor, torch.T
 
 
 def test_each_frame_is_drawn_under_the_text_of_its_time() -> None:
-    roll, calls = Roll(frames=30, window=9, ramp=6, steps=12), list[float]()
+    roll, calls = Roll(frames=30, window=9, stride=6, steps=12), list[float]()
     scenes = Scenes([0, 10, 21], [towards(v, calls) for v in (1.0, 2.0, 3.0)])
     rolling, made = Rolling(roll, {}, noise_of(3, (1, 1, 1, 2, 2)), 2.0), list[torch.Tensor]()
     while rolling.done < roll.total:
         made += rolling.step(Euler(), scenes)
     values = torch.cat(made, 2)[0, 0, :, 0, 0]
     torch.testing.assert_close(values, torch.tensor([1.0] * 10 + [2.0] * 11 + [3.0] * 9))
-    assert len(calls) == roll.total + 2 * (roll.ramp - 1) * roll.steps // roll.ramp, "two passes only where frames of two scenes move"
+    assert len(calls) == roll.total + 1 * roll.steps, "two passes only where frames of two scenes move"
+
+
+def test_history_is_shown_a_little_noisy_and_what_is_given_as_it_is() -> None:
+    roll, shape = Roll(frames=8, window=4, stride=2, steps=20), (1, 1, 1, 50, 50)
+    given = torch.full(shape, 7.0)
+    rolling, seen, made = Rolling(roll, {3: (given, 0.0)}, noise_of(3, shape), 1.0), [], list[torch.Tensor]()
+
+    def velocity(x: torch.Tensor, level: torch.Tensor, step: int) -> torch.Tensor:
+        seen.append((x, level[0]))
+        return (x - 5.0) / level[:, None, :, None, None].clamp_min(1e-9)
+
+    while rolling.done < roll.total:
+        made += rolling.step(Euler(), Scenes([0], [velocity]))
+    assert all(float((m - (7.0 if f == 3 else 5.0)).abs().max()) < 1e-5 for f, m in enumerate(made)), "its noise is shown, not kept"
+    for step, (x, level) in enumerate(seen):
+        moves = 1.0 - step % 20 / 20
+        if step < 20:
+            torch.testing.assert_close(level, torch.tensor([moves, moves, moves, 0.0]))
+        elif step < 40:  # frames 2 to 5
+            torch.testing.assert_close(level, torch.tensor([min(rollout.HISTORY, moves), 0.0, moves, moves]))
+            assert torch.equal(x[:, :, 1:2], given)
+            assert float((x[0, 0, 0] - 5.0 * (1 - level[0])).std()) == pytest.approx(float(level[0]), rel=0.05)
+    own, other = noise_of(3, shape)(2), noise_of(3, shape)(-3)
+    assert float((own * other).mean().abs()) < 0.1, "its own noise would tell what it was made of"
 
 
 def test_noise_of_a_frame_is_its_own() -> None:
@@ -283,7 +307,7 @@ def test_a_budget_that_is_used_up_ends_the_clip(camera: Engine, monkeypatch: pyt
 def test_what_rolls_and_what_is_said_of_it() -> None:
     assert fill(Shot("a red ball", seconds=2.0), SPARK).roll is None
     long = fill(Shot("a red ball", seconds=600.0, cache=3), SPARK)
-    assert long.roll == Roll(frames=2401, window=9, ramp=6, steps=12)
+    assert long.roll == Roll(frames=2401, window=9, stride=6, steps=12)
     assert long.shot.cache == 1
     assert any("may drift" in w for w in long.warnings)
     board = fill(Shot("a red ball at noon", seconds=10.0, storyboard=((4.0, "a blue cube"), (6.1, "the opera"))), SPARK)

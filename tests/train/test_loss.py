@@ -14,11 +14,13 @@ def test_every_mode_of_the_design_is_drawn() -> None:
     given = ceiling == 0
     assert (ceiling.max(1).values > 0).all(), "a clip with nothing to learn"
     assert 0.3 < float((free & (lag == 0)).float().mean()) < 0.5  # text
-    assert float((lag > 0).float().mean()) > 0.04
+    assert float((lag > 0).float().mean()) > 0.015
     assert int((given[:, 0] & ~given[:, -1]).sum()) > 200  # start
     assert int((~given[:, 0] & given[:, -1]).sum()) > 100  # end
     assert int((given[:, 0] & given[:, -1]).sum()) > 100  # both ends
-    assert int(((ceiling > 0) & (ceiling < 1)).any(1).sum()) > 80  # edit
+    assert int(((ceiling > 0) & (ceiling < 1)).all(1).sum()) > 80  # edit
+    past = (ceiling[:, 0] > 0) & (ceiling[:, 0] <= loss.HISTORY) & (ceiling[:, -1] == 1)
+    assert int(past.sum()) > 80  # going on from a past that is not quite to be trusted
 
 
 def test_one_frame_is_always_free() -> None:

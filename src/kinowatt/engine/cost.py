@@ -185,9 +185,9 @@ def work(plan: Plan, anatomy: Anatomy) -> Work:
     passes = steps if plan.strength == 1.0 or anatomy.passes == 1 else steps + math.ceil(steps / every)
     pixels = plan.frames * plan.canvas_width * plan.canvas_height
     whole = Work(passes * anatomy.pass_FLOP(tokens), (anatomy.decode_FLOP or 0.0) * pixels, steps)
-    if plan.roll is not None:  # a change of text is computed twice while frames of both scenes are in the making
+    if plan.roll is not None:  # a part with frames of two scenes is computed under both texts
         seen = anatomy.tokens((plan.roll.window - 1) * anatomy.stride[0] + 1, plan.canvas_width, plan.canvas_height)
-        steps = plan.roll.total + len(plan.scenes) * plan.roll.steps
+        steps = plan.roll.total + plan.roll.steps * sum(plan.roll.splits(at) for at, _ in plan.scenes)
         whole = replace(whole, denoise_FLOP=passes // plan.roll.steps * steps * anatomy.pass_FLOP(seen), steps=plan.roll.total)
     for stage in plan.stages:
         whole = _with_stage(whole, stage, plan.frames, anatomy)

@@ -15,61 +15,54 @@ from kinowatt.models.spec import ModelSpec
 from kinowatt.shot import MAX_SECONDS, MAX_WHOLE_SECONDS, OUTSIDE, OVERLAP_FRAMES, START, Shot
 
 SMALLEST = 16  # pixels of a side
-LEAST_WINDOW = 4  # latent frames: fewer leave no room for what is clean, what is noise and what lies between
+LEAST_WINDOW = 4  # latent frames: fewer leave no room for what was and what comes
 
 
 @dataclass(frozen=True)
 class Roll:
     """How a window goes over a clip that is longer than its model has seen. All counts are of latent frames.
 
-    A clock runs from -ramp on, by ramp / steps at each step. Latent frame f then is at the level (f - clock) / ramp, cut to 0..1: behind
-    the clock the clip is clean, a ramp ahead of it there is noise. Within the window that is `noise.lagged` with lag (window - 1) / ramp,
-    which training has seen up to 1.5 (train/loss.py).
+    The clip is made part by part: the first fills the window, each other one adds `stride` frames at its end, behind what is clean.
     """
 
     frames: int  # of the clip
     window: int  # that the network sees at once
-    ramp: int  # between noise and clean
-    steps: int  # that each frame takes
+    stride: int  # by which it goes on
+    steps: int  # that each part takes
 
     @property
     def total(self) -> int:
         """Steps until the last frame is clean: one pass each, or two with guidance."""
-        return -(-(self.frames - 1 + self.ramp) * self.steps // self.ramp)
+        return self.steps * (1 + -(-(self.frames - self.window) // self.stride))
 
-    @property
-    def behind(self) -> int:
-        """Clean frames at the head of the window: what is left beside those that a step moves."""
-        return self.window - _moving(self.ramp, self.steps)
-
-    def clock(self, step: int) -> float:
-        """Where the border of what is clean stands before a step (0 to total)."""
-        return step * self.ramp / self.steps - self.ramp
+    def part(self, step: int) -> range:
+        """The frames that a step moves."""
+        begin = self.clean(step)
+        return range(begin, min(begin + self.stride, self.frames) if begin else self.window)
 
     def clean(self, step: int) -> int:
         """Frames that are clean before a step, from the first on."""
-        return max(min(step * self.ramp // self.steps - self.ramp + 1, self.frames), 0)
+        parts = step // self.steps
+        return min(self.window + self.stride * (parts - 1), self.frames) if parts else 0
+
+    def splits(self, frame: int) -> bool:
+        """Whether what begins with a frame begins within a part."""
+        return frame < self.window or (frame - self.window) % self.stride > 0
 
     def begin(self, step: int) -> int:
         """The frame at which the window begins."""
-        return max(min(self.clean(step) - self.behind, self.frames - self.window), 0)
-
-
-def _moving(ramp: int, steps: int) -> int:
-    """The most frames that one step moves: those of the ramp, and those that it reaches on its way."""
-    return max(ramp - (-(i + 1) * ramp // steps) - 1 - i * ramp // steps for i in range(steps))
+        return max(min(self.clean(step) + self.stride, self.frames) - self.window, 0)
 
 
 def rolls(spec: ModelSpec) -> bool:
-    """Whether a model was trained on frames whose levels follow each other (train/loss.py): then a window may roll."""
+    """Whether a model was trained on frames that each have a level of noise of their own (train/loss.py): then a window may roll."""
     return "lagged" in spec.trained_modes and (spec.trained_frames - 1) // spec.frame_stride + 1 >= LEAST_WINDOW
 
 
 def roll_of(frames: int, steps: int, spec: ModelSpec) -> Roll:
-    """The window over a clip of pixel frames: as long as the clips of training, with about two thirds of it between noise and clean."""
+    """The window over a clip of pixel frames: as long as the clips of training, and new by two thirds in each part."""
     seen, count = ((n - 1) // spec.frame_stride + 1 for n in (spec.trained_frames, frames))
-    ramp = next(r for r in range(2 * seen // 3, 0, -1) if r == 1 or _moving(r, steps) < seen)
-    return Roll(count, min(seen, count), ramp, steps)
+    return Roll(count, min(seen, count), 2 * seen // 3, steps)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """A minute and more: a window of latent frames rolls over the clip. What is clean is decoded and written, noise enters at the far end.
 
-Levels rise along the window, as `noise.lagged` has them: diffusion forcing (Chen et al. 2024, arXiv 2407.01392), in the rolling form of
-Ruhe et al. 2024 (arXiv 2402.09470). Anchors enter with their ceilings, so every mode works here as it does in one go, but the model sees
-an anchor only when the window has come to it. Memory does not grow with the clip: what left the window lies in two files beside the take.
+The frames that enter become clean together; those before them are shown a little noisy, so that the network trusts their faults less:
+diffusion forcing (Chen et al. 2024, arXiv 2407.01392, its stabilised roll-outs). Anchors enter with their ceilings, so every mode works
+here as it does in one go, but the model sees an anchor only when the window has come to it. Memory does not grow with the clip: what left
+the window lies in two files beside the take.
 """
 
 from __future__ import annotations
@@ -33,16 +34,21 @@ from kinowatt.models.vae import Memory, VideoCodec
 from kinowatt.shot import Anchor, CameraKey
 
 RESCALE = 0.7  # how far guidance is kept from widening the spread of a frame: 1 wholly, 0 not at all (LOG.md)
+HISTORY = 0.1  # the level of noise at which the network is shown what it has made before (LOG.md)
 SPARE_BYTES = 64 * 2**20  # left free beside the frames
 Piece = tuple[torch.Tensor, float]  # of an anchor: one latent frame (1, C, 1, H, W) and its ceiling
 Noise = Callable[[int], torch.Tensor]  # of a latent frame (1, C, 1, H, W)
 
 
 def noise_of(seed: int, shape_1C1HW: Sequence[int]) -> Noise:
-    """The noise of each latent frame by itself, drawn on the CPU: the same wherever a take begins or goes on."""
+    """The noise of each latent frame by itself, drawn on the CPU: the same wherever a take begins or goes on.
+
+    That of -1 - f is for frame f once it is history: its own would tell the network what it was made of.
+    """
 
     def draw(frame: int) -> torch.Tensor:
-        mixed = int(np.random.SeedSequence((seed, frame)).generate_state(1, np.uint64)[0]) >> 1
+        key = (seed, frame) if frame >= 0 else (seed, -1 - frame, 1)
+        mixed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
         return torch.randn(tuple(shape_1C1HW), generator=torch.Generator().manual_seed(mixed))
 
     return draw
@@ -102,12 +108,18 @@ class Scenes:
 class Rolling:
     """The window and its latents `x` (1, C, W, H, W) from step to step; `begin` is the clip's frame at which it stands."""
 
+    history = HISTORY
+
     def __init__(
         self, roll: Roll, known: Mapping[int, Piece], noise: Noise, shift: float, x: torch.Tensor | None = None, done: int = 0
     ) -> None:
         self.roll, self.known, self.noise, self.shift, self.done = roll, known, noise, shift, done
         self.begin = roll.begin(done)
-        self.x = torch.cat([self._entering(f) for f in range(self.begin, self.begin + roll.window)], 2) if x is None else x
+        self.x = torch.cat([self._entering(f) for f in self._frames], 2) if x is None else x
+
+    @property
+    def _frames(self) -> range:
+        return range(self.begin, self.begin + self.roll.window)
 
     def _entering(self, frame: int) -> torch.Tensor:
         noise = self.noise(frame)
@@ -116,25 +128,41 @@ class Rolling:
         latent, ceiling = self.known[frame]
         return torch.lerp(latent, noise.to(latent), ceiling)
 
-    def levels(self, step: int) -> torch.Tensor:
-        """(1, W) of the frames of the window as it stands, before a step."""
-        frames = range(self.begin, self.begin + self.roll.window)
-        plain = [(f - self.roll.clock(step)) / self.roll.ramp for f in frames]
-        ceiling = [self.known[f][1] if f in self.known else 1.0 for f in frames]
-        level = shifted(torch.tensor(plain, dtype=torch.float64).clamp(0.0, 1.0), self.shift)
-        return noise_levels(level, torch.tensor(ceiling, dtype=torch.float64))[None].to(self.x)
+    def levels(self, left: float) -> torch.Tensor:
+        """(1, W) of the frames of the window, where a share of the way to clean is left for those that move."""
+        part = self.roll.part(self.done)
+        ceiling = [self.known[f][1] if f in self.known else 1.0 for f in self._frames]
+        plain = torch.tensor([left if f in part else 0.0 for f in self._frames], dtype=torch.float64)
+        return noise_levels(shifted(plain, self.shift), torch.tensor(ceiling, dtype=torch.float64))[None].to(self.x)
+
+    def shown(self, velocity: Velocity, head: torch.Tensor | None) -> Velocity:
+        """The same velocity of a window whose history is a little noisy, never more so than what moves; what is given stays as it is."""
+        history = range(self.begin, self.roll.part(self.done).start)
+        mine = [f in history and self.known.get(f, (None, 1.0))[1] > 0.0 for f in self._frames]
+        nothing = torch.zeros_like(self.x[:, :, :1])
+        noise = torch.cat([self.noise(-1 - f).to(self.x) if own else nothing for f, own in zip(self._frames, mine, strict=True)], 2)
+        own = torch.tensor(mine, device=self.x.device)
+
+        def noisy(x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
+            if head is not None:
+                x_BCFHW = torch.cat([head, x_BCFHW[:, :, 1:]], 2)
+            level_BF = torch.where(own, level_BF.amax(1, keepdim=True).clamp_max(self.history), level_BF)
+            x_BCFHW = torch.where(own[:, None, None], torch.lerp(x_BCFHW, noise, up(level_BF)), x_BCFHW)
+            return velocity(x_BCFHW, level_BF, step)
+
+        return noisy
 
     def step(self, solver: Solver, scenes: Scenes, head: torch.Tensor | None = None) -> list[torch.Tensor]:
         """One step of all frames that move; returns those that have become clean by it, each (1, C, 1, H, W).
 
         `head` (1, C, 1, H, W) stands in for the window's first frame, which is clean.
         """
-        level, after = self.levels(self.done), self.levels(self.done + 1)
+        taken = self.done % self.roll.steps
+        level, after = (self.levels(1.0 - k / self.roll.steps) for k in (taken, taken + 1))
         moves = (level != after)[0].tolist()
         if any(moves):  # else nothing moves: spend no joules
-            velocity = scenes.velocity(self.begin, moves)
-            shown = velocity if head is None else lambda x, l, step: velocity(torch.cat([head, x[:, :, 1:]], 2), l, step)
-            self.x = solver.step(shown, self.x, level, after, self.done)
+            velocity = self.shown(scenes.velocity(self.begin, moves), head)
+            self.x = solver.step(velocity, self.x, level, after, self.done)
         self.done += 1
         clean = [self.frame(f) for f in range(self.roll.clean(self.done - 1), self.roll.clean(self.done))]
         begin = self.roll.begin(self.done)
@@ -305,7 +333,7 @@ class Rollout:
 
     @property
     def _told(self) -> list[int]:
-        return [self.roll.frames, self.roll.window, self.roll.ramp, self.roll.steps]
+        return [self.roll.frames, self.roll.window, self.roll.stride, self.roll.steps]
 
     def _warm_up(self) -> None:
         """Show the decoder what came before the clip, where that is known as latents."""
@@ -322,7 +350,7 @@ class Rollout:
         return 0 if self.past is None else conditioning.latent_frames(self.past.clip.frames, self.codec.stride[0])
 
     def _chunk_is_full(self, clean: int, decoded: int) -> bool:
-        return clean - decoded >= max(self.roll.behind, 1) or clean == self.roll.frames
+        return clean - decoded >= self.roll.stride or clean == self.roll.frames
 
     def _decoded_at(self, done: int) -> int:
         """Latent frames that are decoded after so many steps."""
@@ -374,5 +402,5 @@ class Rollout:
             del self.heads[frame]
         memory = {f"decoder.{name}": array for name, array in self.kept.items()}
         memory |= {f"head.{frame}": latent.cpu().numpy() for frame, latent in self.heads.items()}
-        levels = rolling.levels(rolling.done).cpu().numpy()
+        levels = rolling.levels(1.0 - rolling.done % self.roll.steps / self.roll.steps).cpu().numpy()
         return State(rolling.done, rolling.x.cpu().numpy(), levels, means, memory | {"roll": np.array(self._told)})

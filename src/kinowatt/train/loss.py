@@ -9,7 +9,8 @@ from kinowatt.engine.noise import lagged, noise_levels, shifted, up
 from kinowatt.models.protocols import Denoiser
 
 # How often each way of placing anchors is trained. Every mode of the design is among them; text comes first.
-MODES = {"text": 0.40, "start": 0.20, "end": 0.10, "both": 0.10, "keys": 0.05, "soft": 0.08, "lagged": 0.07}
+MODES = {"text": 0.40, "start": 0.16, "end": 0.10, "both": 0.10, "keys": 0.05, "soft": 0.08, "lagged": 0.03, "history": 0.08}
+HISTORY = 0.25  # the most noise at which a clip's own past is shown; a rolling window shows it at less (engine/rollout.py)
 
 HUE_AREA = 4  # pixels per side
 
@@ -35,6 +36,8 @@ def random_ceilings(batch: int, frames: int, generator: torch.Generator) -> tupl
             ceiling[b, int(torch.randint(frames, (1,), generator=generator))] = 1.0
         if mode == "soft":
             ceiling[b] = 0.2 + 0.75 * torch.rand(1, generator=generator)
+        if mode == "history":
+            ceiling[b, :head] = HISTORY * torch.rand(1, generator=generator)
         if mode == "lagged":
             lag[b] = torch.rand(1, generator=generator) * 1.5
     return ceiling, lag
