@@ -160,27 +160,6 @@ def test_noise_of_a_frame_is_its_own() -> None:
     assert not torch.equal(a(7), b(7))
 
 
-def test_guidance_is_kept_from_widening_what_it_draws() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x, level = (torch.randn(1, 4, 5, 8, 8, generator=generator) for _ in range(2))
-    level = torch.tensor([[0.0, 0.2, 0.5, 0.9, 1.0]])
-
-    def network(x: torch.Tensor, level: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        return x * text[:, :1, :1, None, None]
-
-    text, nothing = torch.full((1, 1, 1), 0.4), torch.zeros(1, 1, 1)
-    cond = rollout.Conditioning(text, nothing, x, level)
-
-    def spread(guided: rollout.Guided) -> torch.Tensor:
-        return (x - level[:, None, :, None, None] * guided(x, level, 0)).std((0, 1, 3, 4))
-
-    plain, steady, guided = (
-        spread(kind(network, cond, g)) for kind, g in ((rollout.Guided, 1.0), (rollout.Steady, 6.0), (rollout.Guided, 6.0))
-    )
-    torch.testing.assert_close(steady[1:], rollout.RESCALE * plain[1:] + (1 - rollout.RESCALE) * guided[1:])
-    assert torch.equal(rollout.Steady(network, cond, 1.0)(x, level, 0), rollout.Guided(network, cond, 1.0)(x, level, 0))
-
-
 @pytest.fixture(scope="module")
 def camera(small_model: Path) -> Engine:
     return load(str(small_model), "cpu", Ways("torch"))

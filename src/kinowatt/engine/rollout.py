@@ -33,7 +33,6 @@ from kinowatt.models.steering import ray_maps, steering
 from kinowatt.models.vae import Memory, VideoCodec
 from kinowatt.shot import Anchor, CameraKey
 
-RESCALE = 0.7  # how far guidance is kept from widening the spread of a frame: 1 wholly, 0 not at all (LOG.md)
 HISTORY = 0.1  # the level of noise at which the network is shown what it has made before (LOG.md)
 SPARE_BYTES = 64 * 2**20  # left free beside the frames
 Piece = tuple[torch.Tensor, float]  # of an anchor: one latent frame (1, C, 1, H, W) and its ceiling
@@ -52,25 +51,6 @@ def noise_of(seed: int, shape_1C1HW: Sequence[int]) -> Noise:
         return torch.randn(tuple(shape_1C1HW), generator=torch.Generator().manual_seed(mixed))
 
     return draw
-
-
-class Steady(Guided):
-    """Guidance that does not add up from frame to frame.
-
-    Each frame leans on those before it, so what guidance adds to spread and colour would be added again and again. The spread of a
-    frame's estimate is drawn back to that of the pass with text alone: Lin et al. 2023 (arXiv 2305.08891), eq. 15 and 16, per frame.
-    """
-
-    def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
-        """Velocity (B, C, F, H, W)."""
-        velocity = super().__call__(x_BCFHW, level_BF, step)
-        if self._difference is None or not isinstance(self.guidance, float | int):
-            return velocity
-        level = up(level_BF)
-        clean, plain = x_BCFHW - level * velocity, x_BCFHW - level * (velocity - (self.guidance - 1.0) * self._difference)
-        spread, wanted = (t.std((1, 3, 4), keepdim=True) for t in (clean, plain))
-        kept = clean * (RESCALE * wanted / spread.clamp_min(1e-6) + 1.0 - RESCALE)
-        return torch.where(level > 0, (x_BCFHW - kept) / level.clamp_min(1e-3), velocity)
 
 
 class Scenes:
@@ -280,9 +260,9 @@ class Rollout:
         self.beside = latents[:, :, inside:].clone() if known.outside else None
         self.pieces = {f: (latents[:, :, f : f + 1].clone(), ceilings[f]) for f in range(inside) if ceilings[f] < 1.0}
 
-    def _guided(self, text_1LD: torch.Tensor, null_1LD: torch.Tensor) -> Steady:
+    def _guided(self, text_1LD: torch.Tensor, null_1LD: torch.Tensor) -> Guided:
         nothing = torch.empty(0, device=self.device)
-        return Steady(self._network, Conditioning(text_1LD, null_1LD, nothing, nothing), self.plan.strength)
+        return Guided(self._network, Conditioning(text_1LD, null_1LD, nothing, nothing), self.plan.strength)
 
     def _network(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """The denoiser, which sees what stands outside of time behind the window."""
