@@ -11,7 +11,7 @@ from kinowatt.clip import Clip
 from kinowatt.engine.load import load
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import OutputError
-from kinowatt.exam import judges, report, run
+from kinowatt.exam import judges, report, run, sources
 from kinowatt.exam.candidate import Candidate
 from kinowatt.exam.figure import Bar, Estimate, Figure, Section, Shown
 from kinowatt.exam.sitting import QUICK, Sitting
@@ -78,6 +78,9 @@ def test_clips_are_made_once(small_model: Path, tmp_path: Path, monkeypatch: pyt
     candidate.make("a red ball", 1, 5)
     candidate.make("a red ball", 1, 5, anchors)
     assert len(calls) == 1, "a damaged file is made anew"
+    monkeypatch.setattr(sources, "sha256", lambda *packages, **how: "of other code")
+    candidate.make("a red ball", 1, 5)
+    assert len(calls) == 2, "what other code made is not used again"
 
 
 def test_an_exam_needs_a_folder(tmp_path: Path) -> None:

@@ -15,9 +15,12 @@ import torch
 from kinowatt.clip import Clip
 from kinowatt.engine import conditioning
 from kinowatt.engine.engine import Engine
+from kinowatt.exam import sources
 from kinowatt.models import precision
 from kinowatt.places import whole
 from kinowatt.shot import Anchor, Shot
+
+MAKING = ("language", "engine", "models")  # packages whose code decides what a clip shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class Made:
 
 
 class Candidate:
-    """An engine behind a folder of what it has made. Clips are known by weights, runtime, and everything that the shot says."""
+    """An engine behind a folder of what it has made. Clips are known by weights, runtime, code and all that the shot says."""
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine, self.folder = engine, folder
@@ -47,7 +50,7 @@ class Candidate:
 
     def make(self, prompt: str, seed: int, frames: int, anchors: Sequence[Anchor] = ()) -> Made:
         """One clip at the model's own size, with its own steps and guidance."""
-        said = [self.engine.model.sha256, self.engine.runtime.name, prompt, seed, frames, self.size]
+        said = [self.engine.model.sha256, self.engine.runtime.name, sources.sha256(*MAKING), prompt, seed, frames, self.size]
         said += [[a.at, a.strength, hashlib.sha256(a.clip.frames_TCHW.tobytes()).hexdigest()] for a in anchors]
         path = self.folder / f"{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]}.npz"
         if (kept := _kept(path, self.fps)) is not None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +80,6 @@ def rendered(world: Toybox, seeds: Sequence[int]) -> Pictures:
         tuple({name: getattr(s.scene, name) or "none" for name in FIELDS} for s in samples),
         tuple(s.seen for s in samples),
     )
-
-
-def world_sha256() -> str:
-    """Of the sources of the world: what was rendered by other ones is not used again."""
-    files = [f for f in resources.files("kinowatt.worlds.toybox").iterdir() if f.name.endswith((".py", ".glsl"))]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files, key=lambda f: f.name))).hexdigest()
 
 
 _world: Toybox | None = None  # one graphics context per process

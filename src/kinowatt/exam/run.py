@@ -14,8 +14,8 @@ from typing import Any
 
 from kinowatt.engine.engine import Engine
 from kinowatt.errors import OutputError
-from kinowatt.exam import adherence, drift, judges, laws, physics, pictures, reconstruction, report, takes
-from kinowatt.exam.candidate import Candidate
+from kinowatt.exam import adherence, drift, judges, laws, physics, reconstruction, report, sources, takes
+from kinowatt.exam.candidate import MAKING, Candidate
 from kinowatt.exam.figure import Section
 from kinowatt.exam.sitting import FULL, QUICK, Amounts, Sitting
 from kinowatt.media.video import write_video
@@ -53,9 +53,10 @@ def examine(
         engine.model.sha256,
         engine.runtime.name,
         jury.sha256,
-        pictures.world_sha256(),
+        sources.sha256("worlds.toybox"),
         asdict(amounts),
-        _own_sha256(),
+        sources.sha256("exam", without="report"),
+        sources.sha256(*MAKING),
         phyworld_model.SHA256,
     ]
     folder = kept / hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
@@ -73,12 +74,6 @@ def check(out: Path) -> None:
     parent = out if out.is_dir() else out.parent
     if (out.exists() and not out.is_dir()) or not parent.is_dir() or not os.access(parent, os.W_OK):
         raise OutputError(f"{out} cannot be a folder to write to; name another one with -o")
-
-
-def _own_sha256() -> str:
-    """Of the exam itself: figures by another rule are made anew."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.stem != "report")).hexdigest()
 
 
 def _keep(folder: Path, section: Section) -> Section:
