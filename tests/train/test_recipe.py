@@ -11,6 +11,7 @@ import pytest
 from kinowatt.engine import load
 from kinowatt.engine.engine import Engine
 from kinowatt.engine.plan import fill
+from kinowatt.errors import InputError
 from kinowatt.models.specs import SPARK, find
 from kinowatt.shot import Shot
 from kinowatt.train import tasks
@@ -34,6 +35,10 @@ def test_codec_then_spark_then_distil_then_a_clip(tmp_path: Path) -> None:
         if what == "spark":
             assert find(str(folder)).one_pass is None
     assert joules[2] > joules[1], "the distilled weights cost what they began with, and more"
+    further = tmp_path / "further"
+    more = tasks.run("spark", "tiny", 0.02, False, "cpu", further, tmp_path / "cache", receipts, None, start=SPARK.folder)
+    assert more["total_J"] > 100_000.0, "with what the shipped weights have cost"
+    assert (further / "codec.safetensors").read_bytes() == (SPARK.folder / "codec.safetensors").read_bytes()
     spec = find(str(folder))
     assert spec.one_pass == GUIDANCE == SPARK.guidance
     shot = Shot("a red ball on grass", size=(64, 64), seconds=0.5, steps=2, seed=1)
@@ -44,8 +49,15 @@ def test_codec_then_spark_then_distil_then_a_clip(tmp_path: Path) -> None:
     assert made.frames_TCHW.shape == (9, 3, 64, 64)
     said = subprocess.run([sys.executable, ROOT / "runs/kwh.py", receipts], capture_output=True, text=True, check=True).stdout
     assert [line.split("-")[1].split()[0] for line in said.splitlines()[:3]] == ["codec", "spark", "distil"]
-    whole = (joules[0] + joules[2]) / 3600
+    whole = (joules[0] + joules[2] + sum(row["J"] for row in more["runs"] if "what" not in row)) / 3600
     assert f"in all {whole:.1f} Wh of 1000" in said
+
+
+def test_a_denoiser_without_a_codec_is_told_where_to_get_one(tmp_path: Path) -> None:
+    for start in (None, tmp_path / "nothing"):
+        with pytest.raises(InputError, match=r"train it first .*, or name a model folder with --start"):
+            tasks.run("spark", "tiny", 0.02, False, "cpu", tmp_path / "new", tmp_path, tmp_path, None, start=start)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_ships_is_run_as_its_file_says() -> None:

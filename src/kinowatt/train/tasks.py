@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from kinowatt.engine.parallel import World
 from kinowatt.errors import InputError
 from kinowatt.grid.history import history
 from kinowatt.grid.weather_files import read
+from kinowatt.places import whole
 from kinowatt.train.codec import CodecTask
 from kinowatt.train.distil import DistilTask
 from kinowatt.train.loop import Task, train
@@ -26,6 +28,7 @@ from kinowatt.train.skies import SKIES_RECIPES, SkiesRecipe, SkiesTask
 from kinowatt.train.spark import SparkTask
 
 TRAINED = ("codec", "spark", "distil", "skies", "phyworld")
+CODEC = "codec.safetensors"
 STARTED = ("codec", "spark", "distil")  # these can begin with weights
 
 
@@ -70,6 +73,8 @@ def run(
             elif isinstance(recipe, PhyWorldRecipe):
                 task = PhyWorldTask(recipe, device)
             else:
+                if what != "codec":
+                    _give_codec(folder, start)
                 task = _of_spark(what, recipe, cache, folder, device, deadline, world)
         spent_J = task.start(start) if start is not None and isinstance(task, CodecTask | SparkTask) else 0.0
         left_s = wall_s - (time.monotonic() - begun) if data_share else wall_s
@@ -99,6 +104,21 @@ def _of_spark(
     if what == "distil":
         return DistilTask(recipe, cache, folder, device, deadline)
     return SparkTask(recipe, cache, folder, device, deadline, world)
+
+
+def _give_codec(folder: Path, start: Path | None) -> None:
+    """The codec whose latents a denoiser learns on: the folder's own, else a copy of that of the weights it begins with. InputError."""
+    own, theirs = folder / CODEC, None if start is None else start / CODEC
+    if own.is_file():
+        return
+    if theirs is None or not theirs.is_file():
+        raise InputError(
+            f"{own} is missing, and a denoiser learns on the latents of a codec; train it first (kinowatt train codec --folder {folder}), "
+            "or name a model folder with --start"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole(own) as part:
+        shutil.copyfile(theirs, part)
 
 
 def _recipe(what: str, name: str, weather: Path | None, start: Path | None) -> Recipe | SkiesRecipe | PhyWorldRecipe:
