@@ -22,6 +22,7 @@ import torch
 
 from kinowatt.bench.folders import PRESETS, Preset
 from kinowatt.energy.meter import Meter
+from kinowatt.models import precision
 
 PROMPT = "a red ball rolls slowly over wet sand towards the sea, at dusk, while the camera follows it from the left, close to the ground."
 NEGATIVE = "blurred, overexposed, static, subtitles, low quality."
@@ -141,9 +142,9 @@ def theirs(folder: Path, preset: Preset, device: str, dtype: str, compiled: bool
     return make
 
 
-def peak_FLOPs(device: str, dtype: torch.dtype = torch.bfloat16, side: int | None = None) -> float:
-    """Operations per second of a product of square matrices here: what arithmetic can reach, the best of ten."""
-    side = side or (8192 if device != "cpu" else 1024)
+def peak_FLOPs(device: str) -> float:
+    """Operations per second of a product of square matrices in the device's own numbers: what arithmetic can reach, the best of ten."""
+    side, dtype = 8192 if device != "cpu" else 1024, precision.short(torch.device(device))
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best_s = float("inf")
     for _ in range(10):
