@@ -292,8 +292,8 @@ class Rollout:
         if resume is None:
             self._warm_up()
             return Rolling(self.roll, self.pieces, noise, self.model.shift)
-        same = resume.latents_1CFHW.shape == (1, channels, self.roll.window, *self._size) and "roll" in resume.memory
-        if not same or resume.memory["roll"].tolist() != self._told or resume.done > self.roll.total:
+        same = resume.latents_1CFHW.shape == (1, channels, self.roll.window, *self._size) and "parts" in resume.memory
+        if not same or resume.memory["parts"].tolist() != self._told or resume.done > self.roll.total:
             raise ShotError("the saved state belongs to another shot; begin anew")
         self.kept = {name.removeprefix("decoder."): array for name, array in resume.memory.items() if name.startswith("decoder.")}
         self.decoder.remember(self.kept, self.device)
@@ -383,4 +383,4 @@ class Rollout:
         memory = {f"decoder.{name}": array for name, array in self.kept.items()}
         memory |= {f"head.{frame}": latent.cpu().numpy() for frame, latent in self.heads.items()}
         levels = rolling.levels(1.0 - rolling.done % self.roll.steps / self.roll.steps).cpu().numpy()
-        return State(rolling.done, rolling.x.cpu().numpy(), levels, means, memory | {"roll": np.array(self._told)})
+        return State(rolling.done, rolling.x.cpu().numpy(), levels, means, memory | {"parts": np.array(self._told)})
