@@ -49,7 +49,7 @@ RUNTIME = "torch float32"
 EXACT = ("exact", "again")  # how much a ratio is off by chance alone
 STEPS = "steps"  # fewer of them
 THRESHOLDS = ("0.1", "0.15", "0.2", "0.25", "0.3", "0.4")
-SAVINGS = [EXACT, (STEPS, "10"), (STEPS, "8"), (STEPS, "6"), *((STEP_CACHE, t) for t in THRESHOLDS), (WEIGHTS, "int8"), (WEIGHTS, "fp8")]
+SAVINGS = [EXACT, (STEPS, "6"), (STEPS, "5"), (STEPS, "4"), *((STEP_CACHE, t) for t in THRESHOLDS), (WEIGHTS, "int8"), (WEIGHTS, "fp8")]
 SAVINGS += [(WINDOW, w) for w in ("7x8x8", "5x8x8", "3x8x8", "9x3x3")]
 RANDOM = [EXACT, (STEP_CACHE, "0.1"), (STEP_CACHE, "0.2"), (WEIGHTS, "int8"), (WEIGHTS, "fp8"), *((WINDOW, w) for w in ("9x8x8", "3x8x8"))]
 
@@ -156,9 +156,9 @@ def of_spark(clips: int) -> tuple[list[Measured], dict[str, np.ndarray]]:
         start = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
         def velocity(x: torch.Tensor, level: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-            return network(inputs_of(x, model.dit, one_pass=False), level, text)
+            return network(inputs_of(x, model.dit, one_pass=spec.one_pass is not None), level, text)
 
-        return sample.denoise(velocity, cond, start, schedule(steps or spec.steps), guidance=spec.guidance)
+        return sample.denoise(velocity, cond, start, schedule(steps or spec.steps), guidance=spec.strength(spec.guidance))
 
     @torch.inference_mode()
     def decode(latents: torch.Tensor) -> np.ndarray:

@@ -21,7 +21,7 @@ from kinowatt.serve.office import Office
 from kinowatt.serve.store import Store
 from kinowatt.serve.worker import Job, Settings, Worker
 
-FAST = {"size": "64x64", "seconds": "0.5", "steps": 2, "guidance": 1.0}  # what the tests ask for where it does not matter
+FAST = {"size": "64x64", "seconds": "0.5", "steps": 2, "guidance": 5.0}  # one pass a step: what the tests ask for where it does not matter
 
 
 @dataclass

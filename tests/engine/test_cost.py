@@ -100,15 +100,21 @@ def test_encoding_is_what_torch_counts(spark: models.Model) -> None:
     assert anatomy.encode_FLOP * 33 * 64 * 64 == pytest.approx(flop, rel=0.1)
 
 
+TWO_PASSES = replace(SPARK, one_pass=None)
+
+
 def test_a_plan_has_the_passes_that_guidance_and_cache_leave() -> None:
     anatomy = cost.of(SPARK)
     one = anatomy.pass_FLOP(anatomy.tokens(33, 128, 128))
 
-    def passes(**given: Any) -> float:
-        return cost.work(fill(Shot("a ball", steps=10, **given), SPARK), anatomy).denoise_FLOP / one
+    def passes(spec: ModelSpec = TWO_PASSES, **given: Any) -> float:
+        of = replace(anatomy, passes=1 if spec.one_pass else 2)
+        return cost.work(fill(Shot("a ball", steps=10, **given), spec), of).denoise_FLOP / one
 
     assert passes() == 20
     assert passes(guidance=1.0) == 10
+    assert passes(SPARK) == 10
+    assert passes(SPARK, guidance=3.0) == passes(SPARK, negative="fog") == 20
     assert passes(cache=2) == 15
     assert passes(cache=3) == 14
     assert passes(cache=100) == 11
@@ -121,7 +127,7 @@ def test_a_plan_costs_what_its_canvas_costs() -> None:
     assert odd == full, "the network computes whole patches"
     big, most = (cost.work(fill(Shot("a ball", size=size), SPARK), anatomy) for size in ((1920, 1920), (160, 160)))
     assert big == most, "larger pictures are enlarged"
-    on_paper = cost.work_on_paper(anatomy, (80, 48), 33, SPARK.steps, 2)
+    on_paper = cost.work_on_paper(anatomy, (80, 48), 33, SPARK.steps, 1)
     assert on_paper == full
 
 

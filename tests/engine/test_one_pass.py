@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from kinowatt.engine import plan
 from kinowatt.engine.runtime import inputs_of
 from kinowatt.models.dit import DITS, VideoDiT
+from kinowatt.models.spec import AWAY
 from kinowatt.models.specs import SPARK
 from kinowatt.shot import Shot
 
@@ -18,10 +20,27 @@ def test_only_its_own_guidance_without_a_negative_is_one_pass() -> None:
     assert plan.fill(Shot("a red ball"), spec).one_pass
     assert plan.fill(Shot("a red ball"), spec).strength == 1.0
     assert plan.fill(Shot("a red ball"), spec).shot.guidance == 5.0, "the label says what was asked for"
-    for shot in (Shot("a red ball", guidance=3.0), Shot("a red ball", negative="fog")):
-        assert not plan.fill(shot, spec).one_pass
-    assert plan.fill(Shot("a red ball", guidance=3.0), spec).strength == 3.0
-    assert not plan.fill(Shot("a red ball"), replace(spec, one_pass=None)).one_pass
+    for strength, shot in ((0.6, Shot("a red ball", guidance=3.0)), (1.4, Shot("a red ball", negative="fog"))):
+        assert plan.fill(shot, spec).one_pass, "the network is asked for a guided velocity at every strength"
+        assert plan.fill(shot, spec).strength == pytest.approx(strength)
+    plain = replace(spec, one_pass=None)
+    assert not plan.fill(Shot("a red ball"), plain).one_pass
+    assert plan.fill(Shot("a red ball", guidance=3.0, negative="fog"), plain).strength == 3.0
+
+
+def test_every_strength_is_that_of_two_passes_for_a_network_that_learnt_well() -> None:
+    """With p and u the velocities of words and of none, its own are p' = u + 5 (p - u) and u."""
+    p, u, n = torch.randn(3, 1, 48, 1, 2, 2).unbind(0)
+    own = {"p": u + 5.0 * (p - u), "u": u, "n": u + 5.0 * (n - u)}
+    spec = replace(SPARK, one_pass=5.0)
+
+    def guided(words: str, against: str, strength: float) -> torch.Tensor:
+        return own[against] + strength * (own[words] - own[against])
+
+    for guidance in (1.0, 3.0, 5.0, 8.0):
+        torch.testing.assert_close(guided("p", "u", spec.strength(guidance)), u + guidance * (p - u))
+    away = guided("p", "n", spec.strength(5.0, negative=True))
+    torch.testing.assert_close(away, own["p"] + 5.0 * AWAY * (p - n))
 
 
 def test_the_switch_is_the_last_channel_whatever_else_is_inputs_of() -> None:

@@ -74,11 +74,12 @@ def test_the_eye_learns(one_thread: None) -> None:
         x[i, i % 3, 2 * row : 2 * row + 12, 2 * column : 2 * column + 12] = 1.0
         kinds[i, row : row + 6, column : column + 6], colours[i, row : row + 6, column : column + 6] = 1, 1 + i % 3
         ids[i, row : row + 6, column : column + 6] = 1
-    told = (kinds, colours, torch.from_numpy(learn.centres(ids)), torch.zeros(4, len(WHOLE), dtype=torch.long))
+    shares, hills = (torch.from_numpy(of(ids)) for of in (learn.shares, learn.centres))
+    told = learn.Told(x, kinds, colours, shares, hills, torch.zeros(4, len(WHOLE), dtype=torch.long))
     optimiser = torch.optim.AdamW(eye.parameters(), 3e-3)
     losses = []
     for _ in range(40):
-        loss = learn.eye_loss(eye(x), *told)
+        loss = learn.eye_loss(eye(x), told, torch.ones(len(KINDS)))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -93,6 +94,17 @@ def test_a_centre_is_where_a_thing_is() -> None:
     hills = learn.centres(ids)
     assert np.argwhere(hills[0] == 1.0).tolist() == [[5, 7]]
     assert hills[0, 29, 29] < 0.01
+
+
+def test_every_thing_counts_as_one_and_rare_kinds_for_more() -> None:
+    ids = np.zeros((1, 30, 30), np.uint8)
+    ids[0, 2:9, 4:11], ids[0, 20:23, 20:23], ids[0, 29, 29] = 1, 2, 3
+    shares = learn.shares(ids)[0]
+    assert [shares[ids[0] == k].sum() for k in range(4)] == pytest.approx([0.0, 1.0, 1.0, 1 / learn.LEAST_AREA])
+    things = [0] * 90 + [1] * 10
+    weights = learn.rarity(things)
+    assert weights[1] == pytest.approx(3.0 * weights[0], rel=1e-5)
+    assert np.mean(weights[things]) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_what_nobody_asked_for_counts_against_a_clip() -> None:

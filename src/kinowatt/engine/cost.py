@@ -84,7 +84,7 @@ def of(spec: ModelSpec) -> Anatomy | None:
             spec.size,
             frames,
             spec.steps,
-            1 if spec.guidance == 1.0 else 2,
+            1 if spec.strength(spec.guidance) == 1.0 else 2,
             "its own files",
             decode,
             _encode_FLOP(codec_shapes, codec["codec"]["temporal_downsample"]),
@@ -182,7 +182,8 @@ def work(plan: Plan, anatomy: Anatomy) -> Work:
     assert plan.shot.cache is not None
     tokens = anatomy.tokens(plan.frames, plan.canvas_width, plan.canvas_height)
     steps, every = plan.shot.steps, plan.shot.cache
-    passes = steps if plan.strength == 1.0 or anatomy.passes == 1 else steps + math.ceil(steps / every)
+    single = plan.strength == 1.0 or (anatomy.passes == 1 and not plan.one_pass)
+    passes = steps if single else steps + math.ceil(steps / every)
     pixels = plan.frames * plan.canvas_width * plan.canvas_height
     whole = Work(passes * anatomy.pass_FLOP(tokens), (anatomy.decode_FLOP or 0.0) * pixels, steps)
     if plan.roll is not None:  # a part with frames of two scenes is computed under both texts

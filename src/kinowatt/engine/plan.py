@@ -85,17 +85,12 @@ class Plan:
     negative: tuple[str, ...]
     reading: language.Reading
     guidance_low: float | None = None  # of the second of two networks; None: as the first
-    one_pass: bool = False  # the network gives the guided velocity in one pass
+    strength: float = 1.0  # of guidance, as it is computed at each step; 1 takes one pass
+    one_pass: bool = False  # the network is asked for a velocity that is guided already
     warnings: tuple[str, ...] = field(default=())
     stages: tuple[Stage, ...] = ()  # of enlarging by the model itself
     roll: Roll | None = None  # where the clip is longer than the model has seen, or has a storyboard
     scenes: tuple[tuple[int, tuple[str, ...]], ...] = ()  # of the storyboard: the latent frame where one begins, and its tokens
-
-    @property
-    def strength(self) -> float:
-        """The guidance that is computed at each step: 1, which takes one pass, also where the network guides itself."""
-        assert self.shot.guidance is not None
-        return 1.0 if self.one_pass else self.shot.guidance
 
     @property
     def enlarged(self) -> bool:
@@ -133,9 +128,11 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
     seconds = min(frames / spec.fps, MAX_SECONDS)
     filled = replace(shot, size=(width, height), seconds=seconds, steps=steps, guidance=guidance, cache=shot.cache or 1)
     low = spec.guidance_low if shot.guidance is None else None
-    one_pass = guidance == spec.one_pass and not shot.negative  # it was learnt against the empty prompt, at that strength
+    strength = spec.strength(guidance, bool(shot.negative))
     tokens, negative, reading = _words(shot, spec)
-    plan = Plan(filled, frames, width, height, *inner, canvas[0], canvas[1], tokens, negative, reading, low, one_pass)
+    plan = Plan(
+        filled, frames, width, height, *inner, canvas[0], canvas[1], tokens, negative, reading, low, strength, spec.one_pass is not None
+    )
     if rolls(spec) and (frames > spec.trained_frames or shot.storyboard):
         plan = _rolled(plan, spec)
     how = stages.measured(spec) if plan.enlarged else None

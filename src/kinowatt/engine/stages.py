@@ -137,7 +137,7 @@ def stages(inner: tuple[int, int], size: tuple[int, int], latent_frames: int, sp
         canvas_w, canvas_h = (math.ceil(side / spec.grid) * spec.grid for side in (width, height))
         rows, columns = (_aligned(side, own, spec.grid) for side, own in zip((canvas_h, canvas_w), reversed(spec.size), strict=True))
         times = tuple(spans(latent_frames, most))
-        out.append(Stage(width, height, canvas_w, canvas_h, rows, columns, times, how.strength, how.steps, how.guidance))
+        out.append(Stage(width, height, canvas_w, canvas_h, rows, columns, times, how.strength, how.steps, spec.strength(how.guidance)))
     return tuple(out)
 
 

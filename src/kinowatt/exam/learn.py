@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch.nn import functional
 from kinowatt.exam import adherence, flow, judges
 from kinowatt.exam.eye import WHOLE, Sight
 from kinowatt.exam.judges import FILE, Judges, Verdict
-from kinowatt.exam.pictures import FIELDS, Pictures, pictures
+from kinowatt.exam.pictures import FIELDS, KINDS, Pictures, pictures
 from kinowatt.exam.scenes import JUDGES_HELD_OUT
 from kinowatt.models import precision
 from kinowatt.places import cache
@@ -29,7 +30,8 @@ PICTURES = 24  # of a step
 EYE_LR, READER_LR = 2e-3, 3e-3
 READER_STEPS = 1500
 IGNORED = -1
-Told = Callable[[str], None]
+LEAST_AREA = 4  # pixels at half size: a smaller bit of a thing says little of its shape
+Say = Callable[[str], None]
 
 
 def centres(ids_NHW: np.ndarray) -> np.ndarray:
@@ -46,6 +48,37 @@ def centres(ids_NHW: np.ndarray) -> np.ndarray:
     return out
 
 
+def shares(ids_NHW: np.ndarray) -> np.ndarray:
+    """Weights (N, H, W) with which every thing of a picture counts as one, however large it is: 1 / area; 0 where there is none."""
+    out = np.zeros(ids_NHW.shape, np.float32)
+    for picture, weight in zip(ids_NHW, out, strict=True):
+        area = np.bincount(picture.ravel(), minlength=2).astype(np.float32)
+        area[0] = np.inf
+        weight[:] = 1.0 / area.clip(min=LEAST_AREA)[picture]
+    return out
+
+
+def rarity(kinds_of_things: Sequence[int]) -> np.ndarray:
+    """Weights of KINDS: a rare one counts for more, by the square root of how rare it is; 1 on the average thing."""
+    counts = np.bincount(kinds_of_things, minlength=len(KINDS))
+    weights = counts.clip(min=1) ** -0.5
+    rare: np.ndarray = (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+    return rare
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """Pictures (N, 3, H, W) and what is to be said of them, at half their size: kinds and colours (IGNORED where there is no thing),
+    shares and centres (N, H/2, W/2), and fields (N, len(WHOLE))."""
+
+    signal: torch.Tensor
+    kinds: torch.Tensor
+    colours: torch.Tensor
+    shares: torch.Tensor
+    centres: torch.Tensor
+    whole: torch.Tensor
+
+
 class Lessons:
     """Random pictures of a set, blurred, noisy and mirrored at random, with what is to be said of them."""
 
@@ -54,43 +87,50 @@ class Lessons:
         self.ids = made.ids_NTHW[:, :, ::2, ::2]
         self.kinds, self.colours, fields = made.labels()
         self.kinds, self.colours = self.kinds[:, :, ::2, ::2], self.colours[:, :, ::2, ::2]
+        self.rarity = torch.from_numpy(rarity([KINDS.index(thing.kind) for seen in made.seen for thing in seen.things]))
         # What a scene has but nobody can see is not asked for.
         names = list(FIELDS)
         shown = np.array([[name in seen.fields for name in WHOLE] for seen in made.seen])
         self.whole = np.where(shown, fields[:, [names.index(name) for name in WHOLE]], IGNORED)
 
-    def draw(self, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
-        """Signal, kinds, colours (IGNORED where there is no thing), centres, fields."""
+    def draw(self, rng: np.random.Generator) -> Told:
+        """A batch of PICTURES."""
         n, t = rng.integers(len(self.frames), size=PICTURES), rng.integers(self.frames.shape[1], size=PICTURES)
         frames, ids = self.frames[n, t], self.ids[n, t]
         kinds, colours = self.kinds[n, t].astype(np.int64), self.colours[n, t].astype(np.int64)
         colours = np.where(kinds > 0, colours, IGNORED)
-        x, hills = judges.signal(frames), centres(ids)
+        x, hills, weight = judges.signal(frames), centres(ids), shares(ids)
         if rng.random() < 0.5:
             x = x.flip(3)
-            kinds, colours, hills = kinds[..., ::-1], colours[..., ::-1], hills[..., ::-1]
+            kinds, colours, weight, hills = (a[..., ::-1] for a in (kinds, colours, weight, hills))
         if rng.random() < 0.4:  # as soft as a codec leaves it
             size = int(x.shape[2] * rng.uniform(0.4, 0.9))
             small = functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
             x = functional.interpolate(small, size=x.shape[2:], mode="bilinear")
         x = x + torch.from_numpy(rng.normal(0, rng.uniform(0, 0.05), x.shape).astype(np.float32))
-        rest = (torch.from_numpy(np.ascontiguousarray(a)) for a in (kinds, colours, hills, self.whole[n]))
-        return x, *rest
+        rest = (torch.from_numpy(np.ascontiguousarray(a)) for a in (kinds, colours, weight, hills, self.whole[n]))
+        return Told(x, *rest)
 
 
-def eye_loss(sight: Sight, kinds: torch.Tensor, colours: torch.Tensor, hills: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-    """Cross entropies, and for centres the focal loss of CenterNet (arXiv 1904.07850, eq. 1)."""
+def eye_loss(sight: Sight, told: Told, rare: torch.Tensor) -> torch.Tensor:
+    """Cross entropies, and for centres the focal loss of CenterNet (arXiv 1904.07850, eq. 1). `rare`: weights of KINDS.
+
+    Which kind a thing has is asked once of every thing: by pixels alone, the background and large balls are all that is learnt (LOG.md).
+    """
     kind_weight = torch.ones(sight.kinds.shape[1])
     kind_weight[0] = 0.4
-    loss = functional.cross_entropy(sight.kinds, kinds, kind_weight)
-    loss = loss + 0.7 * functional.cross_entropy(sight.colours, colours, ignore_index=IGNORED)
+    loss = functional.cross_entropy(sight.kinds, told.kinds, kind_weight)
+    loss = loss + 0.7 * functional.cross_entropy(sight.colours, told.colours, ignore_index=IGNORED)
+    kind = (told.kinds - 1).clamp(min=0)
+    which = functional.cross_entropy(sight.kinds[:, 1:], kind, rare, reduction="none")
+    loss = loss + (which * told.shares).sum() / (rare[kind] * told.shares).sum().clamp(min=1e-6)
     likely = sight.centres.sigmoid().clamp(1e-4, 1 - 1e-4)
-    top = (hills > 0.99).float()
-    focal = top * (1 - likely) ** 2 * likely.log() + (1 - top) * (1 - hills) ** 4 * likely**2 * (1 - likely).log()
+    top = (told.centres > 0.99).float()
+    focal = top * (1 - likely) ** 2 * likely.log() + (1 - top) * (1 - told.centres) ** 4 * likely**2 * (1 - likely).log()
     loss = loss - 0.5 * focal.sum() / top.sum().clamp(min=1.0)
     for i, name in enumerate(WHOLE):
-        if (whole[:, i] != IGNORED).any():
-            loss = loss + 0.3 * functional.cross_entropy(sight.whole[name], whole[:, i], ignore_index=IGNORED)
+        if (told.whole[:, i] != IGNORED).any():
+            loss = loss + 0.3 * functional.cross_entropy(sight.whole[name], told.whole[:, i], ignore_index=IGNORED)
     return loss
 
 
@@ -98,7 +138,7 @@ def _exact(sight: Sight) -> Sight:
     return Sight(sight.kinds.float(), sight.colours.float(), sight.centres.float(), {k: v.float() for k, v in sight.whole.items()})
 
 
-def teach_eye(judge: Judges, made: Pictures, steps: int, say: Told) -> None:
+def teach_eye(judge: Judges, made: Pictures, steps: int, say: Say) -> None:
     """Train the Eye for so many steps, with the learning rate warmed up and let down."""
     lessons, rng = Lessons(made), np.random.default_rng(0)
     optimiser = torch.optim.AdamW(judge.eye.parameters(), EYE_LR, weight_decay=0.02)
@@ -106,10 +146,10 @@ def teach_eye(judge: Judges, made: Pictures, steps: int, say: Told) -> None:
     judge.eye.train()
     mean = 0.0
     for step in range(steps):
-        x, *told = lessons.draw(rng)
+        told = lessons.draw(rng)
         with precision.autocast(torch.device("cpu")):
-            sight = judge.eye(x)
-        loss = eye_loss(_exact(sight), *told)
+            sight = judge.eye(told.signal)
+        loss = eye_loss(_exact(sight), told, lessons.rarity)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(judge.eye.parameters(), 2.0)
@@ -140,7 +180,7 @@ def teach_reader(reader: judges.Reader, x_ND: np.ndarray, y_N: np.ndarray) -> No
     reader.eval()
 
 
-def teach_readers(judge: Judges, made: Pictures, say: Told) -> None:
+def teach_readers(judge: Judges, made: Pictures, say: Say) -> None:
     """Train the readers of moves and moods on what the Eye and the flow say of scenes."""
     moves, moods, numbers, causes = [], [], [], []
     turn = {name: FIELDS["move"].index(_mirrored(name)) for name in FIELDS["move"]}
@@ -179,17 +219,20 @@ def measured(judge: Judges, made: Pictures) -> dict[str, Any]:
     return {"accuracy": accuracy, "confusion": [list(table.head), *(list(row) for row in table.rows)]}
 
 
-def learn(scenes: int, steps: int, folder: Path, workers: int, say: Told) -> Judges:
-    """Render (or read), train, measure, save."""
+def learn(scenes: int, steps: int, folder: Path, workers: int, say: Say, further: bool = False) -> Judges:
+    """Render (or read), train, measure, save. `further`: the Eye that is there goes on, and the readers stay."""
     begun = time.monotonic()
     torch.manual_seed(0)
     made = pictures(folder, 0, scenes, workers)
     held = pictures(folder, JUDGES_HELD_OUT, max(scenes // 8, 50), workers)
     say(f"{len(made.fields)} scenes to learn from, {len(held.fields)} held out, after {time.monotonic() - begun:.0f} s")
-    judge = Judges()
+    judge, before = Judges(), 0
+    if further:
+        judge, before = judges.load(), judges.load().facts["steps"]
     teach_eye(judge, made, steps, say)
-    teach_readers(judge, made, say)
-    facts = {"scenes": scenes, "steps": steps, "held_out": len(held.fields), **measured(judge, held)}
+    if not further:
+        teach_readers(judge, made, say)
+    facts = {"scenes": scenes, "steps": before + steps, "held_out": len(held.fields), **measured(judge, held)}
     judge.facts = facts
     judge.save(FILE, facts)
     say(f"{FILE.name}: {FILE.stat().st_size / 1e3:.0f} kB, {time.monotonic() - begun:.0f} s, {facts['accuracy']}")
@@ -200,7 +243,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train the judges of the exam.")
     parser.add_argument("--scenes", type=int, default=1500)
     parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--further", action="store_true", help="the Eye that is there goes on; what reads moves and moods stays")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=None, help="where renders are kept; default: kinowatt's cache")
     given = parser.parse_args()
-    learn(given.scenes, given.steps, given.folder or cache() / "judges", given.workers, print)
+    learn(given.scenes, given.steps, given.folder or cache() / "judges", given.workers, print, given.further)

@@ -17,8 +17,13 @@ def config(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             found: dict[str, Any] = json.loads((file.metadata() or {}).get("config", "{}"))
     except (SafetensorError, OSError) as error:
-        said = str(error).splitlines()[0]
-        raise WeightsError(f"{path} cannot be read: it is damaged or not a readable safetensors file ({said}); restore it") from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise WeightsError(f"{path} has no readable config in its header ({error}); restore or retrain it") from error
     return found
+
+
+def unreadable(path: Path, error: Exception) -> WeightsError:
+    """What to raise for a file that safetensors refuses."""
+    said = str(error).splitlines()[0]
+    return WeightsError(f"{path} cannot be read: it is damaged or not a readable safetensors file ({said}); restore it")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+AWAY = 0.4  # how much further from a negative prompt than from the empty one, where a network guides itself (docs/decisions/0011)
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -34,3 +36,9 @@ class ModelSpec:
     frame_stride: int = 4  # frames come in this many k, plus 1
     solver: str = "euler"  # see engine/solvers.py
     least_level: float = 0.0  # the level at which an even spacing of the steps would end; the last step goes to 0
+
+    def strength(self, guidance: float, negative: bool = False) -> float:
+        """What is computed at each step for a guidance; at 1 one pass does. A network that guides itself needs a part of it only."""
+        if self.one_pass is None:
+            return guidance
+        return guidance / self.one_pass + (AWAY if negative else 0.0)

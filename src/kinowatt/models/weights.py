@@ -74,8 +74,7 @@ def opened(path: Path) -> Iterator[Any]:
     except (SafetensorError, OSError) as error:
         if _is_pickle(path):
             raise WeightsError(f"{path} is a pickle by another name, which kinowatt never opens; use a real .safetensors file") from error
-        said = str(error).splitlines()[0]
-        raise WeightsError(f"{path} cannot be read: it is damaged or not a readable safetensors file ({said}); restore it") from error
+        raise header.unreadable(path, error) from error
 
 
 def _is_pickle(path: Path) -> bool:

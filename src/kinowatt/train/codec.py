@@ -46,10 +46,13 @@ class CodecTask:
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         """Weighted L1 and gradient loss with a little KL on this step's crops."""
         signal, subject = self._crops(np.random.default_rng(step))
-        mean, log_variance = self.codec.moments(signal)
+        mean, log_variance = self._moments(signal)
         made = self.codec.decode_raw(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
         kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
         return reconstruction_loss(made.float(), signal, subject) + KL_WEIGHT * kl.float(), len(signal)
+
+    def _moments(self, signal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.codec.moments(signal)
 
     def _crops(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         size, frames = self.recipe.codec_crop, self.recipe.codec_frames
@@ -68,7 +71,7 @@ class CodecTask:
 
     def examine(self) -> dict[str, float]:
         """PSNR in dB on held-out scenes, over the frame and over the subjects' masks; sets the latents' mean and spread first."""
-        self.codec.measure_latents(s for s, _ in self._clips(self.blocks[:6]))
+        self._measure_latents()
         squares, subject_squares, pixels = [], 0.0, 0.0
         for signal, ids in self._clips(self.held_out):
             with precision.autocast(self.device):
@@ -84,6 +87,9 @@ class CodecTask:
             "clips": len(squares),
         }
 
+    def _measure_latents(self) -> None:
+        self.codec.measure_latents(s for s, _ in self._clips(self.blocks[:6]))
+
     def _clips(self, blocks: list[Block]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for block in blocks:
             for frames_TCHW, ids_THW in zip(block.frames_NTCHW, block.ids_NTHW, strict=True):
@@ -93,6 +99,23 @@ class CodecTask:
         """Write codec.safetensors."""
         config = {"codec": dataclasses.asdict(self.codec.config), "held_out": receipt["held_out"], "total_J": receipt["total_J"]}
         weights.save(folder / "codec.safetensors", halved(self.codec), config)
+
+
+class DecoderTask(CodecTask):
+    """The decoder alone goes on. Latents stay what they were, so a denoiser that learnt on them goes on to fit."""
+
+    name = "decoder"
+
+    def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float) -> None:
+        super().__init__(recipe, cache, device, deadline)
+        self.module = self.codec.to(device).decoder
+
+    def _moments(self, signal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            return super()._moments(signal)
+
+    def _measure_latents(self) -> None:
+        """They are as they were."""
 
 
 def _corner(rng: np.random.Generator, ids_HW: np.ndarray, size: int) -> tuple[int, int]:

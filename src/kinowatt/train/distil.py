@@ -1,7 +1,7 @@
 """Few steps without guidance: one pass of the network learns what two passes with guidance say (Meng et al. 2023, arXiv 2210.03142).
 
-The network keeps what it can: a switch among its channels of steering tells it which velocity is wanted, so the same weights serve both,
-and negative prompts and other strengths of guidance still work with two passes.
+A switch among its channels of steering tells the network that the guided velocity is wanted. With no words that is the plain one, so two
+passes with the switch on give every other strength of guidance, and negative prompts (docs/decisions/0011).
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 
-from kinowatt.engine.noise import up
 from kinowatt.models import precision
-from kinowatt.models.steering import steered, steering
+from kinowatt.models.steering import STEERING_CHANNELS, steered
 from kinowatt.train.latents import Draw
-from kinowatt.train.loss import random_levels
+from kinowatt.train.loss import noised
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.spark import Spark, SparkTask
+from kinowatt.train.stages import attention
 
 GUIDANCE = 5.0  # that one pass learns to imitate
 GUIDED_SHARE = 0.75  # of steps; the others keep what was learnt before
-LR_SHARE = 0.25  # of the recipe's learning rate: the weights are good already
+LR_SHARE = 0.5  # of the recipe's learning rate: the weights are good already
 
 
 class DistilTask(SparkTask):
@@ -38,6 +38,7 @@ class DistilTask(SparkTask):
     def start(self, folder: Path) -> float | None:
         """Begin with weights, and learn from them."""
         cost = super().start(folder)
+        _wire(self.model.dit.patch_embedding.weight)
         self.teacher = copy.deepcopy(self.model).to(self.device).eval().requires_grad_(False)
         return cost
 
@@ -46,24 +47,19 @@ class DistilTask(SparkTask):
         generator = torch.Generator().manual_seed(step)
         if torch.rand(1, generator=generator) >= GUIDED_SHARE:
             return super().loss(step)
-        draw = self.store.draw(self.recipe.spark_batch, generator)
+        draw = self._captioned(self._draw(generator), generator)
         return self._gap(draw, generator, self.model, 1.0), len(draw.rows_BL)
 
     def _gap(self, draw: Draw, generator: torch.Generator, network: Spark, switch: float) -> torch.Tensor:
         """Mean squared distance of one pass of a network from the teacher's guided velocity, over latent frames that hold noise."""
-        clean = draw.clean_BCFHW.to(self.device).float()
-        batch, _, frames = clean.shape[:3]
-        level = random_levels(batch, frames, self.recipe.shift, generator).to(self.device)
-        noise = torch.randn(clean.shape, generator=generator).to(self.device)
-        x, rows = torch.lerp(clean, noise, up(level)), draw.rows_BL.to(self.device)
-        off, on = (steering(torch.zeros_like(draw.rays_BCFHW), torch.full((batch,), v)).to(self.device) for v in (0.0, switch))
-        with torch.no_grad():
-            both = steered(self.teacher, torch.cat([off, off]))(torch.cat([x, x]), torch.cat([level, level]), torch.cat([rows, rows * 0]))
-            worded, without = both.float().chunk(2)
-        wanted = without + GUIDANCE * (worded - without)
-        error = (steered(network, on)(x, level, rows).float() - wanted).square().mean(dim=(1, 3, 4))
-        noisy = (level > 0).float()
-        return (error * noisy).sum() / noisy.sum().clamp(min=1)
+        lesson = self._lesson(draw, generator)
+        at = noised(lesson.clean_BCFHW, self.recipe.shift, generator, lesson.beside_BCFHW)
+        rows, off = lesson.rows_BL, lesson.steering(0.0)
+        with attention(self.device, lesson.rays_BCFHW, network.dit.config.patch):
+            with torch.no_grad():
+                worded, without = (steered(self.teacher, off)(at.x_BCFHW, at.shown_BF, r).float() for r in (rows, torch.zeros_like(rows)))
+            wanted = (without + GUIDANCE * (worded - without))[:, :, : lesson.clean_BCFHW.shape[2]]
+            return at.error(steered(network, lesson.steering(switch))(at.x_BCFHW, at.shown_BF, rows), wanted)
 
     def examine(self) -> dict[str, float]:
         """Beside the velocity loss: how far one pass is from two, in parts of what guidance adds, on held-out scenes."""
@@ -79,3 +75,15 @@ class DistilTask(SparkTask):
     def described(self, receipt: dict[str, Any]) -> dict[str, Any]:
         """Beside what is said of all: the guidance that the switch stands for."""
         return super().described(receipt) | {"one_pass": GUIDANCE}
+
+
+@torch.no_grad()
+def _wire(patches: torch.Tensor) -> None:
+    """Let the switch, the last of the input channels, be felt where it never was: at random, half as strong as all latents together.
+
+    From next to nothing the network learns the guided velocity long before it learns to tell on from off (LOG.md).
+    """
+    column, latents = patches[:, -1], patches[:, :-STEERING_CHANNELS]
+    strength = 0.5 * latents.square().mean().mul(latents.shape[1]).sqrt()
+    if column.square().mean().sqrt() < 0.25 * strength:
+        column.copy_(torch.randn(column.shape, generator=torch.Generator().manual_seed(0)) * strength)

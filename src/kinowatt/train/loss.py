@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
@@ -51,6 +53,34 @@ def random_levels(batch: int, frames: int, shift: float, generator: torch.Genera
     return noise_levels(torch.cat(rows), ceiling)
 
 
+@dataclass(frozen=True, eq=False)
+class Noised:
+    """A clip on its way to noise: what a network is shown (B, C, F + F', H, W) with its levels (B, F + F'), and, of the clip alone,
+    levels (B, F) and noise (B, C, F, H, W). The F' frames after the clip's are clean latents outside of time."""
+
+    x_BCFHW: torch.Tensor
+    shown_BF: torch.Tensor
+    level_BF: torch.Tensor
+    noise_BCFHW: torch.Tensor
+
+    def error(self, velocity_BCFHW: torch.Tensor, wanted_BCFHW: torch.Tensor) -> torch.Tensor:
+        """Mean squared error of a velocity over the clip's frames that hold noise (scalar)."""
+        noisy = (self.level_BF > 0).float()
+        error = (velocity_BCFHW[:, :, : noisy.shape[1]].float() - wanted_BCFHW).square().mean(dim=(1, 3, 4))
+        return (error * noisy).sum() / noisy.sum().clamp(min=1)
+
+
+def noised(clean_BCFHW: torch.Tensor, shift: float, generator: torch.Generator, beside: torch.Tensor | None = None) -> Noised:
+    """A clip with noise at random levels; `beside` (B, C, F', H, W) follows it as it is."""
+    batch, _, frames = clean_BCFHW.shape[:3]
+    level = random_levels(batch, frames, shift, generator).to(clean_BCFHW.device)
+    noise = torch.randn(clean_BCFHW.shape, generator=generator).to(clean_BCFHW.device)
+    x, shown = torch.lerp(clean_BCFHW, noise, up(level)), level
+    if beside is not None:
+        x, shown = torch.cat([x, beside], 2), torch.cat([level, level.new_zeros(batch, beside.shape[2])], 1)
+    return Noised(x, shown, level, noise)
+
+
 def velocity_loss(
     denoiser: Denoiser,
     clean_BCFHW: torch.Tensor,
@@ -60,20 +90,9 @@ def velocity_loss(
     *,
     beside: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean squared error of the velocity over latent frames that hold noise (scalar).
-
-    `beside` (B, C, F', H, W): clean latents outside of time, which the network sees after the clip's and which are not judged.
-    """
-    batch, _, frames = clean_BCFHW.shape[:3]
-    level = random_levels(batch, frames, shift, generator).to(clean_BCFHW.device)
-    noise = torch.randn(clean_BCFHW.shape, generator=generator).to(clean_BCFHW.device)
-    x, shown = torch.lerp(clean_BCFHW, noise, up(level)), level
-    if beside is not None:
-        x, shown = torch.cat([x, beside], 2), torch.cat([level, level.new_zeros(batch, beside.shape[2])], 1)
-    velocity = denoiser(x, shown, text_BLD)[:, :, :frames]
-    noisy = (level > 0).float()
-    error = (velocity.float() - (noise - clean_BCFHW)).square().mean(dim=(1, 3, 4))
-    return (error * noisy).sum() / noisy.sum().clamp(min=1)
+    """Mean squared error of the velocity over latent frames that hold noise (scalar); for `beside` see `noised`."""
+    at = noised(clean_BCFHW, shift, generator, beside)
+    return at.error(denoiser(at.x_BCFHW, at.shown_BF, text_BLD), at.noise_BCFHW - clean_BCFHW)
 
 
 def reconstruction_loss(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,20 @@ def _to_patch(tensors: dict[str, torch.Tensor], patch: torch.Size) -> dict[str, 
     return tensors | own
 
 
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path) and, or None, what stands beside."""
+
+    clean_BCFHW: torch.Tensor
+    rows_BL: torch.Tensor
+    rays_BCFHW: torch.Tensor
+    beside_BCFHW: torch.Tensor | None
+
+    def steering(self, switch: float) -> torch.Tensor:
+        """Channels of steering, with the switch for guidance in one pass at `switch`."""
+        return steering(self.rays_BCFHW, torch.full((len(self.rows_BL),), switch)).to(self.clean_BCFHW)
+
+
 class SparkTask:
     """Flow matching with random ceilings per latent frame on cached latents of the frozen codec."""
 
@@ -116,13 +131,21 @@ class SparkTask:
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         """Velocity loss of this step's batch."""
         generator = torch.Generator().manual_seed(step)
+        draw = self._captioned(self._draw(generator), generator)
+        return self._loss(draw, generator), len(draw.rows_BL)
+
+    def _captioned(self, draw: Draw, generator: torch.Generator) -> Draw:
+        """Some of its clips without their captions: guidance wants a velocity of no words."""
+        keep = torch.rand(len(draw.rows_BL), 1, generator=generator) >= self.recipe.caption_dropout
+        return dataclasses.replace(draw, rows_BL=draw.rows_BL * keep)
+
+    def _draw(self, generator: torch.Generator) -> Draw:
+        """A batch of clips, or of pictures."""
         still = bool(torch.rand(1, generator=generator) < STILL_SHARE)
         batch = self.recipe.spark_batch
-        draw = self.store.draw_stills(batch * STILLS_PER_CLIP, generator) if still else self.store.draw(batch, generator)
-        keep = torch.rand(len(draw.rows_BL), 1, generator=generator) >= self.recipe.caption_dropout
-        return self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * keep), generator), len(draw.rows_BL)
+        return self.store.draw_stills(batch * STILLS_PER_CLIP, generator) if still else self.store.draw(batch, generator)
 
-    def _loss(self, draw: Draw, generator: torch.Generator) -> torch.Tensor:
+    def _lesson(self, draw: Draw, generator: torch.Generator) -> Lesson:
         """Of whole clips, or the beginning of them; with a camera path or none; with a reference beside them or none."""
         clean, rays = draw.clean_BCFHW, draw.rays_BCFHW
         frames = min(SHORT, clean.shape[2]) if torch.rand(1, generator=generator) < SHORT_SHARE else clean.shape[2]
@@ -132,16 +155,14 @@ class SparkTask:
         rays = rays * path[:, None, None, None, None]
         if beside is not None:
             rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)
-        channels = steering(rays, torch.zeros(len(clean))).to(self.device)
-        with attention(self.device, rays, self.model.dit.config.patch):
-            return velocity_loss(
-                steered(self.denoiser, channels),
-                clean.to(self.device).float(),
-                draw.rows_BL.to(self.device),
-                self.recipe.shift,
-                generator,
-                beside=None if beside is None else beside.to(self.device).float(),
-            )
+            beside = beside.to(self.device).float()
+        return Lesson(clean.to(self.device).float(), draw.rows_BL.to(self.device), rays, beside)
+
+    def _loss(self, draw: Draw, generator: torch.Generator) -> torch.Tensor:
+        lesson = self._lesson(draw, generator)
+        with attention(self.device, lesson.rays_BCFHW, self.model.dit.config.patch):
+            denoiser = steered(self.denoiser, lesson.steering(0.0))
+            return velocity_loss(denoiser, lesson.clean_BCFHW, lesson.rows_BL, self.recipe.shift, generator, beside=lesson.beside_BCFHW)
 
     def examine(self) -> dict[str, float]:
         """Velocity loss on held-out scenes, with their captions and with none, at the same noise."""

@@ -18,8 +18,9 @@ from kinowatt.engine.parallel import World
 from kinowatt.errors import InputError
 from kinowatt.grid.history import history
 from kinowatt.grid.weather_files import read
+from kinowatt.models import header
 from kinowatt.places import whole
-from kinowatt.train.codec import CodecTask
+from kinowatt.train.codec import CodecTask, DecoderTask
 from kinowatt.train.distil import DistilTask
 from kinowatt.train.loop import Task, train
 from kinowatt.train.phyworld import PHYWORLD_RECIPES, PhyWorldRecipe, PhyWorldTask
@@ -27,9 +28,10 @@ from kinowatt.train.recipes import RECIPES, Recipe
 from kinowatt.train.skies import SKIES_RECIPES, SkiesRecipe, SkiesTask
 from kinowatt.train.spark import SparkTask
 
-TRAINED = ("codec", "spark", "distil", "skies", "phyworld")
-CODEC = "codec.safetensors"
-STARTED = ("codec", "spark", "distil")  # these can begin with weights
+TRAINED = ("codec", "decoder", "spark", "distil", "skies", "phyworld")
+CODEC, DENOISER = "codec.safetensors", "denoiser.safetensors"
+STARTED = ("codec", "decoder", "spark", "distil")  # these can begin with weights
+FURTHER = ("decoder", "distil")  # and these have to
 
 
 def run(
@@ -45,9 +47,9 @@ def run(
     weather: Path | None = None,
     start: Path | None = None,
 ) -> dict[str, Any]:
-    """Train "codec", "spark", "distil", "skies" or "phyworld" by a recipe; returns the receipt.
+    """Train one of TRAINED by a recipe; returns the receipt.
 
-    `weather` is a history that skies learns from beside its world. `start` is a model folder whose weights codec or spark begin with;
+    `weather` is a history that skies learns from beside its world. `start` is a model folder whose weights one of STARTED begins with;
     their joules count. InputError for unknown names, MissingDependency without a renderer, WeightsError.
     """
     recipe = _recipe(what, recipe_name, weather, start)
@@ -68,20 +70,19 @@ def run(
     with Meter(zone=zone) as meter:
         with meter.phase("data"):
             task: Task
-            if isinstance(recipe, SkiesRecipe):
-                task = SkiesTask(recipe, device, None if weather is None else history(read(weather)))
-            elif isinstance(recipe, PhyWorldRecipe):
-                task = PhyWorldTask(recipe, device)
-            else:
-                if what != "codec":
-                    _give_codec(folder, start)
+            if isinstance(recipe, Recipe):
+                _give(what, folder, start)
                 task = _of_spark(what, recipe, cache, folder, device, deadline, world)
+            elif isinstance(recipe, SkiesRecipe):
+                task = SkiesTask(recipe, device, None if weather is None else history(read(weather)))
+            else:
+                task = PhyWorldTask(recipe, device)
         spent_J = task.start(start) if start is not None and isinstance(task, CodecTask | SparkTask) else 0.0
         left_s = wall_s - (time.monotonic() - begun) if data_share else wall_s
-        minutes = max(left_s / 60.0, wall_s / 600.0)
+        least_s = max(left_s, wall_s / 10.0)
         receipt = train(
             task,
-            minutes=minutes,
+            minutes=least_s / 60.0,
             folder=folder,
             resume=resume,
             device=device,
@@ -99,24 +100,28 @@ def run(
 def _of_spark(
     what: str, recipe: Recipe, cache: Path, folder: Path, device: torch.device, deadline: float, world: World | None
 ) -> CodecTask | SparkTask:
-    if what == "codec":
-        return CodecTask(recipe, cache, device, deadline)
+    if what in ("codec", "decoder"):
+        return (CodecTask if what == "codec" else DecoderTask)(recipe, cache, device, deadline)
     if what == "distil":
         return DistilTask(recipe, cache, folder, device, deadline)
     return SparkTask(recipe, cache, folder, device, deadline, world)
 
 
-def _give_codec(folder: Path, start: Path | None) -> None:
-    """The codec whose latents a denoiser learns on: the folder's own, else a copy of that of the weights it begins with. InputError."""
-    own, theirs = folder / CODEC, None if start is None else start / CODEC
-    if own.is_file():
-        return
-    if theirs is None or not theirs.is_file():
-        raise InputError(
-            f"{own} is missing, and a denoiser learns on the latents of a codec; train it first (kinowatt train codec --folder {folder}), "
-            "or name a model folder with --start"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+def _give(what: str, folder: Path, start: Path | None) -> None:
+    """What trained weights will stand beside: under a denoiser the codec, the folder's own or a copy; beside a decoder the denoiser."""
+    if what in ("spark", "distil") and not (folder / CODEC).is_file():
+        if start is None or not (start / CODEC).is_file():
+            raise InputError(
+                f"{folder / CODEC} is missing, and a denoiser learns on the latents of a codec; train it first (kinowatt train codec "
+                f"--folder {folder}), or name a model folder with --start"
+            )
+        _copy(start / CODEC, folder / CODEC)
+    if what == "decoder" and start is not None and (start / DENOISER).is_file() and not (folder / DENOISER).is_file():
+        _copy(start / DENOISER, folder / DENOISER)
+
+
+def _copy(theirs: Path, own: Path) -> None:
+    own.parent.mkdir(parents=True, exist_ok=True)
     with whole(own) as part:
         shutil.copyfile(theirs, part)
 
@@ -124,15 +129,17 @@ def _give_codec(folder: Path, start: Path | None) -> None:
 def _recipe(what: str, name: str, weather: Path | None, start: Path | None) -> Recipe | SkiesRecipe | PhyWorldRecipe:
     """The recipe of that name. InputError for what does not go together."""
     if what not in TRAINED:
-        raise InputError(f"{what!r} cannot be trained; train codec, then spark, then distil; or skies or phyworld, which stand alone")
+        raise InputError(f"{what!r} cannot be trained; train codec, then spark, then decoder or distil; or skies or phyworld alone")
     if name not in RECIPES:
         raise InputError(f"recipe {name!r} is unknown; use {' or '.join(RECIPES)}")
     if weather is not None and what != "skies":
         raise InputError(f"{what} learns nothing from weather; only skies does")
     if start is not None and what not in STARTED:
         raise InputError(f"{what} begins from nothing; only {', '.join(STARTED)} start from weights")
-    if start is None and what == "distil":
-        raise InputError("distil goes on from weights; name their folder, for example --start runs/checkpoints/spark")
+    if start is None and what in FURTHER:
+        raise InputError(f"{what} goes on from weights; name their folder, for example --start runs/checkpoints/spark")
+    if what == "distil" and start is not None and header.config(start / DENOISER).get("one_pass"):
+        raise InputError(f"the weights in {start} guide themselves in one pass already; distil goes on from weights that do not")
     recipes: dict[str, dict[str, Any]] = {"skies": SKIES_RECIPES, "phyworld": PHYWORLD_RECIPES}
     recipe: Recipe | SkiesRecipe | PhyWorldRecipe = recipes.get(what, RECIPES)[name]
     return recipe
