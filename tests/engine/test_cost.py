@@ -53,7 +53,7 @@ def test_parameters_are_those_of_the_file(spark: models.Model) -> None:
     assert (anatomy.width, anatomy.layers) == (spark.dit.config.width, spark.dit.config.layers)
     assert anatomy.stride == tuple(spark.codec.stride)
     assert anatomy.patch == spark.dit.config.patch
-    assert (anatomy.frames, anatomy.size, anatomy.steps, anatomy.passes) == (33, SPARK.size, SPARK.steps, 2)
+    assert (anatomy.frames, anatomy.size, anatomy.steps, anatomy.passes) == (33, SPARK.size, SPARK.steps, 1)
 
 
 @pytest.mark.parametrize(("frames", "side"), [(33, 128), (65, 160)])
