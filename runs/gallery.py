@@ -1,6 +1,6 @@
 """docs/gallery.md: what the shipped spark makes, chosen by nobody, beside its exam and what it has cost.
 
-python runs/gallery.py runs/exams/20261128-spark.json
+python runs/gallery.py runs/exams/20261128-spark-quick.json
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ def main() -> None:
             cells = [cell(figure.get(k)) for k in ("made", "coded", "truth", "floor")]
             name = f"{figure['name']}, {figure['unit']}".rstrip(", ")
             rows.append("| " + " | ".join([section["title"] if i == 0 else "", name, *cells, bar]) + " |")
+    for former in sorted(path for path in Path(sys.argv[1]).parent.glob("*.json") if path != Path(sys.argv[1])):
+        its = json.loads(former.read_text())
+        rows += ["", f"{its['amount']} of the weights before, {its['weights_sha256'][-64:][:8]}: [{former.name}](../{former})."]
     PAGE.write_text(HEAD + "\n" + "\n".join(rows) + "\n")
 
 
