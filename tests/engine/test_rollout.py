@@ -286,7 +286,7 @@ def test_a_budget_that_is_used_up_ends_the_clip(camera: Engine, monkeypatch: pyt
 def test_what_rolls_and_what_is_said_of_it() -> None:
     assert fill(Shot("a red ball", seconds=2.0), SPARK).roll is None
     long = fill(Shot("a red ball", seconds=600.0, cache=3), SPARK)
-    assert long.roll == Roll(frames=2401, window=9, stride=6, steps=12)
+    assert long.roll == Roll(frames=2401, window=9, stride=6, steps=SPARK.steps)
     assert long.shot.cache == 1
     assert any("may drift" in w for w in long.warnings)
     board = fill(Shot("a red ball at noon", seconds=10.0, storyboard=((4.0, "a blue cube"), (6.1, "the opera"))), SPARK)
