@@ -89,7 +89,7 @@ def test_predict_without_guidance_is_half(kinowatt: Verb) -> None:
 
 def test_predict_learns_from_this_machines_gpu_whatever_its_name(kinowatt: Verb) -> None:
     spark = cost.find("spark")
-    work = cost.work_on_paper(spark, spark.size, spark.frames, spark.steps, 2)
+    work = cost.work_on_paper(spark, spark.size, spark.frames, spark.steps, spark.passes)
     bill = EnergyBill(Energy(2.0, gpu_J=360.0, cpu_modelled_J=40.0), carbon.intensity("FR"))
     for _ in range(3):
         Ledger().add(Run("generate", "spark", "NVIDIA H100 80GB HBM3", "torch bfloat16", bill.to_json(), work))
