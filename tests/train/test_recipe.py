@@ -14,7 +14,7 @@ from kinowatt.engine.engine import Engine
 from kinowatt.engine.plan import fill
 from kinowatt.errors import InputError
 from kinowatt.models import weights
-from kinowatt.models.specs import SPARK, find
+from kinowatt.models.specs import SPARK, TWO_PASS_STEPS, find
 from kinowatt.shot import Shot
 from kinowatt.train import tasks
 from kinowatt.train.distil import GUIDANCE
@@ -35,7 +35,7 @@ def test_codec_then_spark_then_distil_then_a_clip(tmp_path: Path) -> None:
         assert all(value == value for value in receipt["held_out"].values()), "not a number"
         joules.append(receipt["total_J"])
         if what == "spark":
-            assert find(str(folder)).one_pass is None
+            assert (find(str(folder)).one_pass, find(str(folder)).steps) == (None, TWO_PASS_STEPS)
     assert joules[2] > joules[1], "the distilled weights cost what they began with, and more"
     further = tmp_path / "further"
     more = tasks.run("spark", "tiny", 0.02, False, "cpu", further, tmp_path / "cache", receipts, None, start=SPARK.folder)
@@ -43,6 +43,7 @@ def test_codec_then_spark_then_distil_then_a_clip(tmp_path: Path) -> None:
     assert (further / "codec.safetensors").read_bytes() == (SPARK.folder / "codec.safetensors").read_bytes()
     spec = find(str(folder))
     assert spec.one_pass == GUIDANCE == SPARK.guidance
+    assert spec.steps == SPARK.steps
     shot = Shot("a red ball on grass", size=(64, 64), seconds=0.5, steps=2, seed=1)
     assert fill(shot, spec).strength == 1.0
     engine = load.load(str(folder), "cpu")
