@@ -1,6 +1,6 @@
 """docs/gallery.md: what the shipped spark makes, chosen by nobody, beside its exam and what it has cost.
 
-python runs/gallery.py runs/exams/20261128-spark-quick.json
+python runs/gallery.py runs/exams/20261129-spark.json
 """
 
 from __future__ import annotations
