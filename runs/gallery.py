@@ -49,6 +49,7 @@ def main() -> None:
             cells = [cell(figure.get(k)) for k in ("made", "coded", "truth", "floor")]
             name = f"{figure['name']}, {figure['unit']}".rstrip(", ")
             rows.append("| " + " | ".join([section["title"] if i == 0 else "", name, *cells, bar]) + " |")
+    rows += [f"\n{s['title']}: {word}" for s in report["sections"] for word in s["words"] if word.startswith("Not measured anew")]
     for former in sorted(path for path in Path(sys.argv[1]).parent.glob("*.json") if path != Path(sys.argv[1])):
         its = json.loads(former.read_text())
         rows += ["", f"{its['amount']} of the weights before, {its['weights_sha256'][-64:][:8]}: [{former.name}](../{former})."]
