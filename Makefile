@@ -19,8 +19,10 @@ video: $(VENV)/.installed
 serve: $(VENV)/.installed
 	$(BIN)/kinowatt serve $(ARGS)
 
+# The server's tests start servers and wait for them, so they have the machine to themselves.
 test: setup-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore tests/serve
+	$(BIN)/python -m pytest tests/serve
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

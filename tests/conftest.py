@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +18,15 @@ from kinowatt.models import weights
 from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CodecConfig, VideoCodec
+
+
+def pytest_configure() -> None:
+    """Workers share the cores: each has its part of them, and so have the processes that its tests start."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 class Ran(NamedTuple):

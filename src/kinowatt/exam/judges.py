@@ -21,14 +21,16 @@ from kinowatt.clip import Clip
 from kinowatt.errors import WeightsError
 from kinowatt.exam import flow
 from kinowatt.exam.eye import WHOLE, Eye, Sight
+from kinowatt.exam.namer import Namer, windows
 from kinowatt.exam.pictures import COLOURS, FIELDS, KINDS, watched
 from kinowatt.models import weights
 from kinowatt.worlds.toybox.seen import SEEN_SHARE, SEEN_TIME
 
 FILE = Path(__file__).with_name("judges.safetensors")
 TABLES = {"kinds": KINDS, "colours": COLOURS, **FIELDS}  # what the networks were trained to tell apart
-PEAK = 0.3  # a centre that is at least so likely counts as a thing
-BATCH = 32
+PEAK = 0.2  # a centre that is at least so likely is looked at a second time
+REFUSED = 0.5  # and is no thing if that is at least so likely then
+BATCH, NAMED = 32, 128  # pictures and middles at once
 CAMERA_FEATURES = flow.HALVES * (flow.BANDS + 1) * 5
 MOOD_FEATURES = 13 + sum(len(FIELDS[name]) for name in WHOLE)
 
@@ -88,10 +90,10 @@ def signal(frames_NCHW: np.ndarray) -> torch.Tensor:
 
 
 class Judges:
-    """The Eye and two readers: of camera moves from flow, of moods from their causes."""
+    """The Eye, the Namer of what it finds, and two readers: of camera moves from flow, of moods from their causes."""
 
     def __init__(self) -> None:
-        self.eye = Eye()
+        self.eye, self.namer = Eye(), Namer()
         self.camera, self.mood = Reader(CAMERA_FEATURES, len(FIELDS["move"])), Reader(MOOD_FEATURES, len(FIELDS["mood"]))
         self.facts: dict[str, Any] = {}
         self.sha256 = "untrained"
@@ -99,7 +101,7 @@ class Judges:
     @property
     def parts(self) -> dict[str, nn.Module]:
         """The networks, by name."""
-        return {"eye": self.eye, "camera": self.camera, "mood": self.mood}
+        return {"eye": self.eye, "namer": self.namer, "camera": self.camera, "mood": self.mood}
 
     def judge(self, clip: Clip) -> Verdict:
         """What a clip of any size and rate shows."""
@@ -116,6 +118,20 @@ class Judges:
         return Sight(kinds, colours, centres, {name: torch.cat([p.whole[name] for p in parts]) for name in WHOLE})
 
     @torch.inference_mode()
+    def named(self, frames_THW3: np.ndarray, at_K3: torch.Tensor) -> torch.Tensor:
+        """How likely at each of these middles (look, row, column of a Sight) nothing is, or each of KINDS (K, 1 + len(KINDS))."""
+        self.namer.eval()
+        x, shares = signal(frames_THW3), middle_shares(at_K3, frames_THW3.shape[-1] // 2)
+        parts = [self.namer(windows(x, shares[i : i + NAMED])) for i in range(0, len(shares), NAMED)]
+        return torch.cat([*parts, torch.zeros(0, len(KINDS) + 1)]).softmax(1)
+
+    @torch.inference_mode()
+    def things(self, frames_THW3: np.ndarray, sight: Sight) -> tuple[tuple[Found, ...], int]:
+        """The things of a clip and how many there are; see `things`."""
+        at = middles(sight)
+        return things(sight, at, self.named(frames_THW3, at))
+
+    @torch.inference_mode()
     def verdict(self, looks: np.ndarray, sight: Sight, flow_PGG2: np.ndarray, sure_PGG: np.ndarray) -> Verdict:
         """From what was seen and how it moved."""
         whole = {name: logits.log_softmax(1).mean(0) for name, logits in sight.whole.items()}
@@ -124,7 +140,7 @@ class Judges:
         self.mood.eval()
         seen = torch.from_numpy(flow.features(flow_PGG2, sure_PGG).ravel()).float()
         told["move"] = FIELDS["move"][int(self.camera(seen[None]).argmax())]
-        found, count = things(sight)
+        found, count = self.things(looks, sight)
         speed = flow.speed(flow_PGG2, sure_PGG)
         numbers = causes(looks, count, speed)
         told["mood"] = FIELDS["mood"][int(self.mood(mood_numbers(numbers, whole)[None]).argmax())]
@@ -159,32 +175,41 @@ def colour_masks(sight: Sight) -> np.ndarray:
     return torch.where(there, torch.where(colour > 0, colour, len(COLOURS) + 1), 0).numpy().astype(np.uint8)
 
 
-def things(sight: Sight) -> tuple[tuple[Found, ...], int]:
+def middles(sight: Sight, least: float = PEAK) -> torch.Tensor:
+    """Where the map of centres has its peaks: look, row, column (K, 3)."""
+    likely = sight.centres.sigmoid()[:, None]
+    return ((likely == functional.max_pool2d(likely, 3, 1, 1)) & (likely > least))[:, 0].nonzero()
+
+
+def middle_shares(at_K3: torch.Tensor, side: int) -> torch.Tensor:
+    """Middles as the Namer takes them: look, and row and column in shares of the side."""
+    return torch.cat([at_K3[:, :1].float(), (at_K3[:, 1:].float() + 0.5) / side], 1)
+
+
+def things(sight: Sight, at_K3: torch.Tensor, named_KN: torch.Tensor) -> tuple[tuple[Found, ...], int]:
     """The things of a clip, one of each colour (and one of each kind without a colour), and how many there are.
 
-    A thing is a peak of the map of centres, with the colour and kind that are likeliest round it; it is seen if it is there for long
-    enough, the captions' own rule. Against areas of a colour alone, this finds far fewer things that are none (LOG.md).
+    A thing is a peak of the map of centres that the Namer does not refuse, of the kind that it says, with the colour that is likeliest
+    round it; it is seen if it is there for long enough, the captions' own rule. Against areas of a colour alone, this finds far fewer
+    things that are none; against kinds by pixels, far fewer balls (LOG.md).
     """
-    peaks = _peaks(sight)
-    kinds, colours = (functional.avg_pool2d(x.softmax(1), 3, 1, 1, count_include_pad=False) for x in (sight.kinds, sight.colours))
+    looks = len(sight.centres)
+    colours = functional.avg_pool2d(sight.colours.softmax(1), 3, 1, 1, count_include_pad=False)
     votes: dict[tuple[int, int], list[tuple[int, torch.Tensor]]] = {}
-    for t, y, x in peaks.nonzero().tolist():
-        kind, colour = kinds[t, 1:, y, x], int(colours[t, :, y, x].argmax())
+    per_look = [0] * looks
+    for (t, y, x), named in zip(at_K3.tolist(), named_KN, strict=True):
+        if named[0] > REFUSED:
+            continue
+        kind, colour = named[1:], int(colours[t, :, y, x].argmax())
         votes.setdefault((colour, 0 if colour else 1 + int(kind.argmax())), []).append((t, kind))
+        per_look[t] += 1
     masks = colour_masks(sight)
     found = []
     for (colour, _), cast in sorted(votes.items(), key=lambda item: item[0]):
-        if len({t for t, _ in cast}) >= SEEN_TIME * len(peaks):
+        if len({t for t, _ in cast}) >= SEEN_TIME * looks:
             name = KINDS[int(torch.stack([k for _, k in cast]).mean(0).argmax())]
             found.append(Found(name, COLOURS[colour - 1] if colour else None, _height(masks == (colour or len(COLOURS) + 1))))
-    per_look = np.sort(peaks.sum((1, 2)).numpy())[::-1]
-    return tuple(found), int(per_look[max(round(SEEN_TIME * len(per_look)) - 1, 0)])
-
-
-def _peaks(sight: Sight) -> torch.Tensor:
-    """Where centres are (T, H, W)."""
-    likely = sight.centres.sigmoid()[:, None]
-    return ((likely == functional.max_pool2d(likely, 3, 1, 1)) & (likely > PEAK))[:, 0]
+    return tuple(found), sorted(per_look, reverse=True)[max(round(SEEN_TIME * looks) - 1, 0)]
 
 
 def _height(mask_THW: np.ndarray) -> float:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
-from kinowatt.exam import adherence, flow, judges
+from kinowatt.exam import adherence, flow, glances, judges
 from kinowatt.exam.eye import WHOLE, Sight
+from kinowatt.exam.fit import Say, fit
 from kinowatt.exam.judges import FILE, Judges, Verdict
-from kinowatt.exam.pictures import FIELDS, KINDS, Pictures, pictures
+from kinowatt.exam.pictures import FIELDS, GLANCES, KINDS, SOFT_SHARE, Pictures, pictures, rarity, softened
 from kinowatt.exam.scenes import JUDGES_HELD_OUT
 from kinowatt.models import precision
 from kinowatt.places import cache
@@ -28,10 +28,10 @@ from kinowatt.worlds.toybox.seen import SEEN_SHARE
 
 PICTURES = 24  # of a step
 EYE_LR, READER_LR = 2e-3, 3e-3
-READER_STEPS = 1500
+STEPS = {"eye": 2500, "namer": 4500, "readers": 1500}
+HELD_OUT = 375  # scenes
 IGNORED = -1
 LEAST_AREA = 4  # pixels at half size: a smaller bit of a thing says little of its shape
-Say = Callable[[str], None]
 
 
 def centres(ids_NHW: np.ndarray) -> np.ndarray:
@@ -56,14 +56,6 @@ def shares(ids_NHW: np.ndarray) -> np.ndarray:
         area[0] = np.inf
         weight[:] = 1.0 / area.clip(min=LEAST_AREA)[picture]
     return out
-
-
-def rarity(kinds_of_things: Sequence[int]) -> np.ndarray:
-    """Weights of KINDS: a rare one counts for more, by the square root of how rare it is; 1 on the average thing."""
-    counts = np.bincount(kinds_of_things, minlength=len(KINDS))
-    weights = counts.clip(min=1) ** -0.5
-    rare: np.ndarray = (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
-    return rare
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +95,8 @@ class Lessons:
         if rng.random() < 0.5:
             x = x.flip(3)
             kinds, colours, weight, hills = (a[..., ::-1] for a in (kinds, colours, weight, hills))
-        if rng.random() < 0.4:  # as soft as a codec leaves it
-            size = int(x.shape[2] * rng.uniform(0.4, 0.9))
-            small = functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-            x = functional.interpolate(small, size=x.shape[2:], mode="bilinear")
+        if rng.random() < SOFT_SHARE:
+            x = softened(x, rng)
         x = x + torch.from_numpy(rng.normal(0, rng.uniform(0, 0.05), x.shape).astype(np.float32))
         rest = (torch.from_numpy(np.ascontiguousarray(a)) for a in (kinds, colours, weight, hills, self.whole[n]))
         return Told(x, *rest)
@@ -141,46 +131,32 @@ def _exact(sight: Sight) -> Sight:
 def teach_eye(judge: Judges, made: Pictures, steps: int, say: Say) -> None:
     """Train the Eye for so many steps, with the learning rate warmed up and let down."""
     lessons, rng = Lessons(made), np.random.default_rng(0)
-    optimiser = torch.optim.AdamW(judge.eye.parameters(), EYE_LR, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, EYE_LR, steps, pct_start=0.15)
-    judge.eye.train()
-    mean = 0.0
-    for step in range(steps):
+
+    def loss() -> torch.Tensor:
         told = lessons.draw(rng)
         with precision.autocast(torch.device("cpu")):
             sight = judge.eye(told.signal)
-        loss = eye_loss(_exact(sight), told, lessons.rarity)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(judge.eye.parameters(), 2.0)
-        optimiser.step()
-        schedule.step()
-        mean = 0.98 * mean + 0.02 * loss.item() if step else loss.item()
-        if step % 100 == 99:
-            say(f"eye, step {step + 1} of {steps}: loss {mean:.3f}")
+        return eye_loss(_exact(sight), told, lessons.rarity)
+
+    fit("eye", judge.eye, loss, steps, EYE_LR, 0.02, say)
 
 
-def teach_reader(reader: judges.Reader, x_ND: np.ndarray, y_N: np.ndarray) -> None:
-    """Train a reader on measured numbers; small enough for whole batches."""
+def teach_reader(name: str, reader: judges.Reader, x_ND: np.ndarray, y_N: np.ndarray, steps: int, say: Say) -> None:
+    """Train a reader on measured numbers; small enough to be kept whole."""
     x, y = torch.from_numpy(x_ND).float(), torch.from_numpy(y_N).long()
     reader.mean.copy_(x.mean(0))
     reader.spread.copy_(x.std(0) + 1e-6)
-    optimiser = torch.optim.AdamW(reader.parameters(), READER_LR, weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, READER_LR, READER_STEPS)
     generator = torch.Generator().manual_seed(0)
-    reader.train()
-    for _ in range(READER_STEPS):
+
+    def loss() -> torch.Tensor:
         some = torch.randint(len(x), (256,), generator=generator)
         noisy = x[some] + 0.1 * reader.spread * torch.randn(x[some].shape, generator=generator)
-        loss = functional.cross_entropy(reader(noisy), y[some], label_smoothing=0.05)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    reader.eval()
+        return functional.cross_entropy(reader(noisy), y[some], label_smoothing=0.05)
+
+    fit(name, reader, loss, steps, READER_LR, 0.1, say)
 
 
-def teach_readers(judge: Judges, made: Pictures, say: Say) -> None:
+def teach_readers(judge: Judges, made: Pictures, steps: int, say: Say) -> None:
     """Train the readers of moves and moods on what the Eye and the flow say of scenes."""
     moves, moods, numbers, causes = [], [], [], []
     turn = {name: FIELDS["move"].index(_mirrored(name)) for name in FIELDS["move"]}
@@ -191,13 +167,13 @@ def teach_readers(judge: Judges, made: Pictures, say: Say) -> None:
         moves += [FIELDS["move"].index(fields["move"]), turn[fields["move"]]]
         sight = judge.see(frames)
         whole = {name: logits.log_softmax(1).mean(0) for name, logits in sight.whole.items()}
-        measured = judges.causes(frames, judges.things(sight)[1], flow.speed(*flows))
+        measured = judges.causes(frames, judge.things(frames, sight)[1], flow.speed(*flows))
         causes.append(judges.mood_numbers(measured, whole).numpy())
         moods.append(FIELDS["mood"].index(fields["mood"]))
         if len(causes) % 100 == 0:
             say(f"readers: {len(causes)} of {len(made.fields)} scenes")
-    teach_reader(judge.camera, np.stack(numbers), np.array(moves))
-    teach_reader(judge.mood, np.stack(causes), np.array(moods))
+    teach_reader("camera", judge.camera, np.stack(numbers), np.array(moves), steps, say)
+    teach_reader("mood", judge.mood, np.stack(causes), np.array(moods), steps, say)
 
 
 def _mirrored(move: str) -> str:
@@ -219,32 +195,36 @@ def measured(judge: Judges, made: Pictures) -> dict[str, Any]:
     return {"accuracy": accuracy, "confusion": [list(table.head), *(list(row) for row in table.rows)]}
 
 
-def learn(scenes: int, steps: int, folder: Path, workers: int, say: Say, further: bool = False) -> Judges:
-    """Render (or read), train, measure, save. `further`: the Eye that is there goes on, and the readers stay."""
+def learn(scenes: int, glanced: int, steps: Mapping[str, int], folder: Path, workers: int, say: Say) -> Judges:
+    """Render (or read), train, measure, save. `steps`: of the parts that learn anew, by name; the others stay as they are."""
     begun = time.monotonic()
     torch.manual_seed(0)
-    made = pictures(folder, 0, scenes, workers)
-    held = pictures(folder, JUDGES_HELD_OUT, max(scenes // 8, 50), workers)
-    say(f"{len(made.fields)} scenes to learn from, {len(held.fields)} held out, after {time.monotonic() - begun:.0f} s")
-    judge, before = Judges(), 0
-    if further:
-        judge, before = judges.load(), judges.load().facts["steps"]
-    teach_eye(judge, made, steps, say)
-    if not further:
-        teach_readers(judge, made, say)
-    facts = {"scenes": scenes, "steps": before + steps, "held_out": len(held.fields), **measured(judge, held)}
-    judge.facts = facts
-    judge.save(FILE, facts)
-    say(f"{FILE.name}: {FILE.stat().st_size / 1e3:.0f} kB, {time.monotonic() - begun:.0f} s, {facts['accuracy']}")
+    judge = Judges() if set(steps) == set(STEPS) else judges.load()
+    facts = dict(judge.facts)
+    held = pictures(folder, JUDGES_HELD_OUT, HELD_OUT, workers)
+    if "eye" in steps or "readers" in steps:
+        made = pictures(folder, 0, scenes, workers)
+        say(f"{len(made.fields)} scenes to learn from, {len(held.fields)} held out, after {time.monotonic() - begun:.0f} s")
+    if "eye" in steps:
+        teach_eye(judge, made, steps["eye"], say)
+        facts |= {"scenes": scenes, "steps": steps["eye"]}
+    if "namer" in steps:
+        glances.teach(judge, pictures(folder, 0, glanced, workers, GLANCES), steps["namer"], say)
+        facts |= {"glanced": glanced, "namer_steps": steps["namer"]}
+    if "readers" in steps:
+        teach_readers(judge, made, steps["readers"], say)
+    judge.facts = facts | {"held_out": len(held.fields), **measured(judge, held)}
+    judge.save(FILE, judge.facts)
+    say(f"{FILE.name}: {FILE.stat().st_size / 1e3:.0f} kB, {time.monotonic() - begun:.0f} s, {judge.facts['accuracy']}")
     return judge
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train the judges of the exam.")
-    parser.add_argument("--scenes", type=int, default=1500)
-    parser.add_argument("--steps", type=int, default=2500)
-    parser.add_argument("--further", action="store_true", help="the Eye that is there goes on; what reads moves and moods stays")
+    parser.add_argument("--scenes", type=int, default=1500, help="that the Eye and the readers learn from")
+    parser.add_argument("--glanced", type=int, default=6000, help="scenes, in fewer looks, that the Namer learns from")
+    parser.add_argument("--parts", nargs="*", default=list(STEPS), choices=STEPS, help="that learn anew; default: all; none: only measure")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=None, help="where renders are kept; default: kinowatt's cache")
     given = parser.parse_args()
-    learn(given.scenes, given.steps, given.folder or cache() / "judges", given.workers, print, given.further)
+    learn(given.scenes, given.glanced, {p: STEPS[p] for p in given.parts}, given.folder or cache() / "judges", given.workers, print)

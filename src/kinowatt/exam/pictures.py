@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 from kinowatt.clip import Clip
 from kinowatt.media.image import fit
@@ -22,6 +24,8 @@ from kinowatt.worlds.toybox.seen import Seen
 SIDE = 96  # pixels of what a judge sees
 WATCHED_FPS = 4.0  # of what it sees; a clip of 2 s is nine frames
 LOOKS = 9
+GLANCES = 3  # of a scene that is only looked at: over the same two seconds, a third of the work
+SOFT_SHARE = 0.4  # of the pictures that are learnt from
 SHARD = 25  # scenes in a file
 
 # What can be seen of things; the last of each list are not in the tables that random scenes are drawn from.
@@ -70,9 +74,10 @@ def watched(clip: Clip) -> np.ndarray:
     return frames
 
 
-def rendered(world: Toybox, seeds: Sequence[int]) -> Pictures:
-    """Scenes as the judges watch them."""
-    samples = [world.sample(seed, size=(SIDE, SIDE), frames=LOOKS, fps=WATCHED_FPS) for seed in seeds]
+def rendered(world: Toybox, seeds: Sequence[int], looks: int = LOOKS) -> Pictures:
+    """Scenes as the judges watch them, in so many looks over two seconds."""
+    fps = WATCHED_FPS * (looks - 1) / (LOOKS - 1)
+    samples = [world.sample(seed, size=(SIDE, SIDE), frames=looks, fps=fps) for seed in seeds]
     return Pictures(
         np.stack([s.clip.frames_TCHW for s in samples]),
         np.stack([s.ids_THW for s in samples]),
@@ -82,17 +87,32 @@ def rendered(world: Toybox, seeds: Sequence[int]) -> Pictures:
     )
 
 
+def softened(x_NCHW: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Pictures as soft as a codec leaves them."""
+    size = int(x_NCHW.shape[2] * rng.uniform(0.4, 0.9))
+    small = functional.interpolate(x_NCHW, size=(size, size), mode="bilinear", antialias=True)
+    return functional.interpolate(small, size=x_NCHW.shape[2:], mode="bilinear")
+
+
+def rarity(kinds_of_things: Sequence[int]) -> np.ndarray:
+    """Weights of KINDS: a rare one counts for more, by the square root of how rare it is; 1 on the average thing."""
+    counts = np.bincount(kinds_of_things, minlength=len(KINDS))
+    weights = counts.clip(min=1) ** -0.5
+    rare: np.ndarray = (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+    return rare
+
+
 _world: Toybox | None = None  # one graphics context per process
 
 
-def shard(folder: Path, first: int) -> Path:
+def shard(folder: Path, first: int, looks: int) -> Path:
     """The file of SHARD scenes from seed `first` on, rendered if it is not there."""
     global _world  # noqa: PLW0603
-    path = folder / f"judged-{first:09d}.npz"
+    path = folder / f"judged-{looks}-{first:09d}.npz"
     if path.exists():
         return path
     _world = _world or Toybox()
-    made = rendered(_world, range(first, first + SHARD))
+    made = rendered(_world, range(first, first + SHARD), looks)
     told = [
         {"things": [asdict(t) for t in things], "fields": fields, "seen": seen.to_json()}
         for things, fields, seen in zip(made.things, made.fields, made.seen, strict=True)
@@ -103,12 +123,12 @@ def shard(folder: Path, first: int) -> Path:
     return path
 
 
-def pictures(folder: Path, first: int, scenes: int, workers: int = 1) -> Pictures:
+def pictures(folder: Path, first: int, scenes: int, workers: int = 1, looks: int = LOOKS) -> Pictures:
     """Scenes from seed `first` on, from the folder or rendered into it."""
     starts = range(first, first + scenes, SHARD)
     # Graphics contexts do not survive a fork.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=threads, initargs=(1,)) as pool:
-        paths = list(pool.map(shard, [folder] * len(starts), starts))
+        paths = list(pool.map(shard, [folder] * len(starts), starts, [looks] * len(starts)))
     frames, ids, told = [], [], []
     for path in paths:
         with np.load(path) as file:
