@@ -103,8 +103,8 @@ def _facts(engine: Engine, jury: judges.Judges, quick: bool, seconds: float) -> 
     words = [
         "Every figure stands between a ceiling, the world's own clips through the same judge, and a floor. Small numbers under a figure "
         "are the interval that holds 95 of 100 resamplings of the clips. No score means more than its ceiling.",
-        f"The judges learned from {jury.facts.get('scenes', 0)} renders of training scenes and saw no clip of any model. On "
-        f"{jury.facts.get('held_out', 0)} held-out renders they are right in: {told}.",
+        f"The judges learned from {jury.facts.get('scenes', 0)} training scenes, shapes from {jury.facts.get('glanced', 0)}, "
+        f"and saw no clip of any model. On {jury.facts.get('held_out', 0)} held-out renders they are right in: {told}.",
     ]
     if spec.weakness:
         words.append(f"Of the model its makers say: {spec.weakness}.")
