@@ -30,8 +30,8 @@ def test_windows_show_a_middle_near_and_far() -> None:
 def test_a_peak_belongs_to_the_thing_whose_middle_it_is_nearest_to() -> None:
     ids = np.zeros((48, 48), np.uint8)
     ids[10:20, 10:20], ids[30:40, 30:40], ids[47, 47] = 1, 2, 3  # the third is too small to be seen
-    things = glances.shown(ids, np.array([0, 4, 7, 1]))
-    assert things.tolist() == [[14.5, 14.5, 4.0, 10.0], [34.5, 34.5, 7.0, 10.0]]
+    things = glances.shown(ids)
+    assert things.tolist() == [[14.5, 14.5, 1.0, 10.0], [34.5, 34.5, 2.0, 10.0]]
     peaks = np.array([[12.0, 14.0], [14.0, 15.0], [39.0, 39.0], [2.0, 40.0]])
     assert glances.told(peaks, things).tolist() == [-1, 0, -1, -1], "one each, and a corner is no middle"
     assert glances.told(peaks[:0], things).tolist() == []

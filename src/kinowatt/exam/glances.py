@@ -33,13 +33,13 @@ class Middles:
     slips_K: torch.Tensor
 
 
-def shown(ids_HW: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Visible things of a picture: row, column, kind, root of the area (n, 4), in pixels of `ids_HW`."""
+def shown(ids_HW: np.ndarray) -> np.ndarray:
+    """Visible things of a picture: row and column of the middle, id, root of the area (n, 4), in pixels of `ids_HW`."""
     area = np.bincount(ids_HW.ravel(), minlength=2)
     rows = []
     for k in np.flatnonzero(area[1:] > SEEN_SHARE * ids_HW.size) + 1:
         y, x = np.nonzero(ids_HW == k)
-        rows.append((y.mean(), x.mean(), kinds[k], np.sqrt(area[k])))
+        rows.append((y.mean(), x.mean(), k, np.sqrt(area[k])))
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
@@ -68,14 +68,15 @@ def found(judge: Judges, made: Pictures, rng: np.random.Generator) -> Middles:
         peaks = middles(judge.see(frames[some]), DOUBTFUL).numpy()
         for i in range(len(frames[some])):
             things = made.things[(first + i) // looks]
-            here = shown(ids[first + i], np.array([0, *(1 + KINDS.index(thing.kind) for thing in things)]))
+            here = shown(ids[first + i])
+            kind = np.array([0, *(1 + KINDS.index(thing.kind) for thing in things)])
             mine = peaks[peaks[:, 0] == i, 1:].astype(np.float32)
             own = told(mine, here)
             missed = np.setdiff1d(np.arange(len(here)), own)
             places = np.concatenate([mine, here[missed, :2]])
             whose = np.concatenate([own, missed])
             at.append(np.column_stack([np.full(len(places), first + i), places]))
-            kinds.append(np.where(whose >= 0, here[whose, 2], 0) if len(here) else np.zeros(len(places)))
+            kinds.append(np.where(whose >= 0, kind[here[whose, 2].astype(int)], 0) if len(here) else np.zeros(len(places)))
             slips.append(np.where(whose >= 0, here[whose, 3], 0) if len(here) else np.zeros(len(places)))
     of = torch.from_numpy(np.concatenate(at).astype(np.float32))
     return Middles(

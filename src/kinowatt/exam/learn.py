@@ -24,7 +24,6 @@ from kinowatt.exam.pictures import FIELDS, GLANCES, KINDS, SOFT_SHARE, Pictures,
 from kinowatt.exam.scenes import JUDGES_HELD_OUT
 from kinowatt.models import precision
 from kinowatt.places import cache
-from kinowatt.worlds.toybox.seen import SEEN_SHARE
 
 PICTURES = 24  # of a step
 EYE_LR, READER_LR = 2e-3, 3e-3
@@ -39,11 +38,9 @@ def centres(ids_NHW: np.ndarray) -> np.ndarray:
     out = np.zeros(ids_NHW.shape, np.float32)
     y, x = np.mgrid[: ids_NHW.shape[1], : ids_NHW.shape[2]]
     for picture, hills in zip(ids_NHW, out, strict=True):
-        area = np.bincount(picture.ravel(), minlength=2)
-        for k in np.flatnonzero(area[1:] > SEEN_SHARE * picture.size) + 1:
-            mine = picture == k
-            width = np.clip(0.12 * np.sqrt(area[k]), 0.7, 2.0)
-            cy, cx = np.round(y[mine].mean()), np.round(x[mine].mean())
+        for row, column, _, root in glances.shown(picture):
+            width = np.clip(0.12 * root, 0.7, 2.0)
+            cy, cx = np.round(row), np.round(column)
             np.maximum(hills, np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * width**2)), out=hills)
     return out
 
