@@ -1,6 +1,6 @@
 """docs/gallery.md: what the shipped spark makes, chosen by nobody, beside its exam and what it has cost.
 
-python runs/gallery.py runs/exams/20261129-spark.json
+python runs/gallery.py runs/exams/20261129-spark-fifth.json
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 #
 #   runs/spark.sh [cpu|gpu|tiny] [FOLDER]
 #
-# On a CPU about four hours of two cores; on an accelerator three commands of at most ten minutes each; tiny rehearses all of it in minutes.
+# On a CPU four and a half hours of two cores; on an accelerator three commands of at most ten minutes each; tiny rehearses all of it in minutes.
 set -eu
 recipe="${1:-cpu}"
 folder="${2:-runs/checkpoints/spark-$recipe}"
 case "$recipe" in
-  cpu) codec=40 spark=60 distil=50 ;;
+  cpu) codec=3 spark=200 distil=50 ;;
   gpu) codec=9 spark=9 distil=5 ;;
   tiny) codec=.3 spark=.3 distil=.2 ;;
   *) echo "runs/spark.sh: the recipe is cpu, gpu or tiny, not $recipe" >&2; exit 2 ;;

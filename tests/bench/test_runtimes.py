@@ -18,7 +18,7 @@ from kinowatt.errors import ShotError
 from kinowatt.media.likeness import psnr_dB
 from kinowatt.models import specs, wan_model
 from kinowatt.models.dit import DiTConfig, VideoDiT
-from kinowatt.models.vae import ChannelNorm
+from kinowatt.models.wan_layers import ChannelNorm
 from kinowatt.models.wan_model import WanModel
 from kinowatt.shot import Shot
 

@@ -118,6 +118,20 @@ def test_guidance_is_linear_and_skipped_at_one() -> None:
     assert FromText.calls == 3 + 2 + 1 + 1 + 2
 
 
+def test_the_noisiest_levels_are_not_guided() -> None:
+    def from_text(x: torch.Tensor, level: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        return text[:, 0, 0].reshape(-1, 1, 1, 1, 1).expand_as(x)
+
+    x, given = torch.zeros(1, 1, 2, 1, 1), torch.tensor([[0.0, 1.0]])
+    cond = Conditioning(torch.full((1, 1, 1), 3.0), torch.ones(1, 1, 1), x, given)
+    guided = sample.Guided(from_text, cond, 2.0, below=0.9)
+    assert [guided(x, given * level, 0).unique().tolist() for level in (1.0, 0.91, 0.9, 0.1)] == [[3.0], [3.0], [5.0], [5.0]]
+    # One step from pure noise: down to what the text alone says.
+    rows = noise.schedule(1, 2, shift=1.0)
+    ends = [sample.denoise(from_text, cond, x, rows, guidance=2.0, guided_below=below)[0, 0, 1].item() for below in (0.9, 1.0)]
+    assert ends == [-3.0, -5.0]
+
+
 def test_a_schedule_that_is_planned_anew_ends_clean() -> None:
     rows = noise.schedule(20, 3, shift=2.0)
     assert torch.allclose(noise.replanned(rows, 5, 15, shift=2.0), rows, atol=1e-6), "as many steps as before: the same ones"

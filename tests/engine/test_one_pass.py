@@ -28,6 +28,17 @@ def test_only_its_own_guidance_without_a_negative_is_one_pass() -> None:
     assert plan.fill(Shot("a red ball", guidance=3.0, negative="fog"), plain).strength == 3.0
 
 
+def test_a_prompt_of_which_nothing_is_understood_is_no_words_and_one_pass() -> None:
+    plain = replace(SPARK, guidance=3.0, one_pass=None)
+    nothing = plan.fill(Shot("flumph opera"), plain)
+    assert (nothing.tokens, nothing.strength) == ((), 1.0)
+    assert plan.fill(Shot("a red flumph"), plain).tokens != ()
+    assert plan.fill(Shot("a red flumph"), plain).strength == 3.0
+    assert plan.fill(Shot("flumph opera", mood="calm"), plain).strength == 3.0
+    assert plan.fill(Shot("flumph opera", negative="fog"), plain).strength == 3.0
+    assert plan.fill(Shot("flumph opera", seconds=4.0, storyboard=((1.0, "a red ball"),)), plain).strength == 3.0
+
+
 def test_every_strength_is_that_of_two_passes_for_a_network_that_learnt_well() -> None:
     """With p and u the velocities of words and of none, its own are p' = u + 5 (p - u) and u."""
     p, u, n = torch.randn(3, 1, 48, 1, 2, 2).unbind(0)

@@ -53,7 +53,7 @@ def test_steering_reaches_the_network_and_zeros_do_not() -> None:
     dit = VideoDiT(dataclasses.replace(DITS["xs"], layers=1, heads=1)).eval()
     for p in dit.parameters():
         p.normal_(0, 0.05)
-    x, level, text = torch.randn(1, 48, 2, 4, 4), torch.rand(1, 2), torch.randn(1, 3, 256)
+    x, level, text = torch.randn(1, 48, 2, 4, 4), torch.rand(1, 2), torch.randn(1, 3, dit.config.text_dim)
     rays = ray_maps(rows(np.array([[0.0, -3.0, 1.0]] * 5), np.array([[0.0, 0.0, 0.5]] * 5)), 3.0, 4, 4)[None]
     none, path, switch = (
         steered(dit, steering(r, g))(x, level, text)

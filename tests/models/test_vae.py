@@ -1,4 +1,4 @@
-"""The codec: the encoder equals Wan 2.2's, chunks equal the whole, and the future changes nothing before it."""
+"""The codec: what it holds, chunks equal the whole, the future changes nothing before it, and it begins as an interpolation."""
 
 from __future__ import annotations
 
@@ -6,53 +6,31 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from kinowatt.errors import WeightsError
-from kinowatt.models import weights
-from kinowatt.models.vae import CodecConfig, VideoCodec
+from kinowatt.models import vae, weights
+from kinowatt.models.vae import CODECS, CodecConfig, VideoCodec
 
-SMALL = CodecConfig(latent_channels=8, dim=8, decoder_widths=(24, 16, 16, 8), decoder_blocks=(1, 1, 1, 1))
+SMALL = CodecConfig(decoder_widths=(24, 16, 16, 8), decoder_blocks=(1, 1, 1, 1))
 
 
-@pytest.fixture(scope="module")
-def codec() -> VideoCodec:
+@pytest.fixture(scope="module", params=[SMALL, CODECS["plain"]], ids=["network", "plain"])
+def codec(request: pytest.FixtureRequest) -> VideoCodec:
     torch.manual_seed(0)
-    made = VideoCodec(SMALL).eval().requires_grad_(False)
-    for parameter in made.parameters():  # biases and gains off their neutral start
+    made = VideoCodec(request.param).eval().requires_grad_(False)
+    for parameter in made.parameters():  # all that begins at nothing does something
         parameter.add_(0.05 * torch.randn_like(parameter))
-    made.latent_mean.normal_()
-    made.latent_std.uniform_(0.5, 2.0)
     return made
 
 
-@pytest.mark.parametrize(("frames", "height", "width"), [(1, 32, 48), (5, 32, 32), (17, 48, 32)])
-def test_encoder_equals_diffusers_wan_2_2(codec: VideoCodec, frames: int, height: int, width: int) -> None:
-    diffusers = pytest.importorskip("diffusers")
-    c = SMALL.latent_channels
-    theirs = diffusers.AutoencoderKLWan(
-        base_dim=SMALL.dim,
-        decoder_base_dim=8,
-        z_dim=c,
-        dim_mult=list(SMALL.dim_mult),
-        num_res_blocks=SMALL.res_blocks,
-        temperal_downsample=list(SMALL.temporal_downsample),
-        latents_mean=[0.0] * c,
-        latents_std=[1.0] * c,
-        is_residual=True,
-        in_channels=12,
-        out_channels=12,
-        patch_size=2,
-    ).eval()
-    wanted = {k for k in theirs.state_dict() if k.startswith(("encoder.", "quant_conv."))}
-    ours = {k: v for k, v in codec.state_dict().items() if k in wanted}
-    assert set(ours) == wanted, "every name of theirs is one of ours"
-    theirs.load_state_dict(ours, strict=False)
-    clip = torch.randn(1, 3, frames, height, width).clamp(-1, 1)
-    with torch.no_grad():
-        expected = theirs.encode(clip).latent_dist.mean
-    mean, _ = codec.moments(clip)
-    assert mean.shape == (1, c, (frames - 1) // 4 + 1, height // 16, width // 16)
-    torch.testing.assert_close(mean, expected, atol=1e-4, rtol=1e-4)
+def test_latents_are_every_fourth_frame_made_small() -> None:
+    clip = torch.rand(2, 3, 9, 32, 48) * 2 - 1
+    latents = vae.encode(clip)
+    assert latents.shape == (2, 48, 3, 2, 3)
+    wanted = (F.avg_pool2d(clip[1, :, 4], 4) - vae.MEAN) / vae.SPREAD
+    torch.testing.assert_close(vae.unfold(latents)[1, 1], wanted, atol=1e-5, rtol=1e-5)
+    assert torch.equal(vae.fold(vae.unfold(latents).transpose(1, 2)), latents)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3])
@@ -72,19 +50,28 @@ def test_the_future_changes_nothing_before_it(codec: VideoCodec) -> None:
     same, changed = codec.encode(clip), codec.encode(other)
     torch.testing.assert_close(same[:, :, :3], changed[:, :, :3])
     assert not torch.allclose(same[:, :, 3:], changed[:, :, 3:])
+    before, after = codec.decode(same), codec.decode(changed)
+    torch.testing.assert_close(before[:, :, :9], after[:, :, :9])
+    assert not torch.allclose(before[:, :, 9:], after[:, :, 9:])
 
 
-def test_latents_are_measured_to_unit_spread() -> None:
-    torch.manual_seed(1)
-    made = VideoCodec(SMALL).eval().requires_grad_(False)
-    clips = [torch.rand(1, 3, 9, 64, 64) * 2 - 1 for _ in range(4)]
-    made.measure_latents(clips)
-    latents = torch.cat([made.encode(c) for c in clips]).transpose(0, 1).flatten(1)
-    torch.testing.assert_close(latents.mean(1), torch.zeros(8), atol=1e-3, rtol=0)
-    torch.testing.assert_close(latents.std(1, correction=0), torch.ones(8), atol=1e-2, rtol=0)
+@pytest.mark.parametrize("config", [SMALL, CODECS["plain"]], ids=["network", "plain"])
+def test_a_decoder_begins_as_an_interpolation(config: CodecConfig) -> None:
+    codec = VideoCodec(config).eval().requires_grad_(False)
+    smooth = F.interpolate(torch.rand(1, 3, 2, 4, 4), size=(5, 32, 32), mode="trilinear", align_corners=True) * 2 - 1
+    latents = codec.encode(smooth)
+    small = vae.unfold(codec.raw(latents))[0]
+    wanted = [F.interpolate(small[None, k], scale_factor=4, mode="bicubic", align_corners=False)[0] for k in (0, 1)]
+    made = codec.decode_raw(codec.raw(latents))[0].transpose(0, 1)
+    for frame, share in enumerate((0.0, 0.25, 0.5, 0.75, 1.0)):
+        inside = torch.lerp(*wanted, share)[:, 8:-8, 8:-8]
+        torch.testing.assert_close(made[frame][:, 8:-8, 8:-8], inside, atol=1e-4, rtol=1e-4)
 
 
-def test_a_file_without_codec_is_refused(tmp_path: Path) -> None:
+def test_files_without_a_codec_or_with_another_kind_are_refused(tmp_path: Path) -> None:
     weights.save(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, {})
     with pytest.raises(WeightsError, match="holds no codec"):
         VideoCodec.from_file(tmp_path / "x.safetensors")
+    weights.save(tmp_path / "old.safetensors", {"a": torch.zeros(1)}, {"codec": {"dim": 24}})
+    with pytest.raises(WeightsError, match="a codec of another kind; train one with kinowatt train codec"):
+        VideoCodec.from_file(tmp_path / "old.safetensors")

@@ -26,6 +26,17 @@ def test_steps_are_those_of_torch(shape: tuple[int, int], monkeypatch: pytest.Mo
     assert not torch.equal(ours, start)
 
 
+def test_a_kernel_is_one_matrix() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(8, 4, 3, 3)
+    kernel, matrix = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.flatten(1).clone())
+    for p in (kernel, matrix):
+        p.grad = torch.ones(8, 36).cumsum(0).view_as(p)
+        Muon([p], 0.01).step()
+    assert torch.equal(kernel.flatten(1), matrix)
+    assert not torch.equal(kernel, start)
+
+
 @pytest.mark.parametrize("short", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(32, 32), (64, 16), (16, 64)])
 def test_ways_are_nearly_orthogonal(shape: tuple[int, int], short: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:

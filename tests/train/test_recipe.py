@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from kinowatt.engine import load
 from kinowatt.engine.engine import Engine
 from kinowatt.engine.plan import fill
 from kinowatt.errors import InputError
 from kinowatt.models import weights
-from kinowatt.models.specs import SPARK, TWO_PASS_STEPS, find
+from kinowatt.models.specs import ONE_PASS_STEPS, SPARK, TWO_PASS_STEPS, find
 from kinowatt.shot import Shot
 from kinowatt.train import tasks
 from kinowatt.train.distil import GUIDANCE
@@ -43,42 +42,33 @@ def test_codec_then_spark_then_distil_then_a_clip(tmp_path: Path) -> None:
     assert (further / "codec.safetensors").read_bytes() == (SPARK.folder / "codec.safetensors").read_bytes()
     spec = find(str(folder))
     assert spec.one_pass == GUIDANCE == SPARK.guidance
-    assert spec.steps == SPARK.steps
+    assert spec.steps == ONE_PASS_STEPS
     shot = Shot("a red ball on grass", size=(64, 64), seconds=0.5, steps=2, seed=1)
     assert fill(shot, spec).strength == 1.0
     engine = load.load(str(folder), "cpu")
     assert isinstance(engine, Engine)
     made = engine.generate(shot).clip
     assert made.frames_TCHW.shape == (9, 3, 64, 64)
-    _the_decoder_alone_goes_on(folder, tmp_path)
     said = subprocess.run([sys.executable, ROOT / "runs/kwh.py", receipts], capture_output=True, text=True, check=True).stdout
     assert [line.split("-")[1].split()[0] for line in said.splitlines()[:3]] == ["codec", "spark", "distil"]
     whole = (joules[0] + joules[2] + sum(row["J"] for row in more["runs"] if "what" not in row)) / 3600
     assert f"in all {whole:.1f} Wh of 1000" in said
 
 
-def _the_decoder_alone_goes_on(folder: Path, tmp_path: Path) -> None:
-    own = tmp_path / "decoder"
-    receipt = tasks.run("decoder", "tiny", 0.02, False, "cpu", own, tmp_path / "cache", tmp_path / "aside", None, start=folder)
-    assert receipt["steps"] > 0
-    (before, _), (after, facts) = (weights.load(f / "codec.safetensors") for f in (folder, own))
-    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {"decoder"}, "denoisers learnt on these latents"
-    assert facts["held_out"] == receipt["held_out"]
-    assert find(str(own)).one_pass == GUIDANCE, "its denoiser came along"
-
-
-@pytest.mark.parametrize("what", ["decoder", "distil"])
-def test_what_only_goes_on_needs_weights(what: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"{what} goes on from weights; name their folder"):
-        tasks.run(what, "tiny", 0.02, False, "cpu", tmp_path / "new", tmp_path, tmp_path, None)
+def test_what_only_goes_on_needs_weights(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="distil goes on from weights; name their folder"):
+        tasks.run("distil", "tiny", 0.02, False, "cpu", tmp_path / "new", tmp_path, tmp_path, None)
     assert not list(tmp_path.iterdir())
 
 
 def test_weights_that_guide_themselves_are_not_distilled_again(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    tensors, config = weights.load(SPARK.folder / "denoiser.safetensors")
+    theirs.mkdir()
+    weights.save(theirs / "denoiser.safetensors", tensors, config | {"one_pass": 4.0})
     with pytest.raises(InputError, match="guide themselves in one pass already"):
-        tasks.run("distil", "tiny", 0.02, False, "cpu", tmp_path / "new", tmp_path, tmp_path, None, start=SPARK.folder)
-    assert not list(tmp_path.iterdir())
+        tasks.run("distil", "tiny", 0.02, False, "cpu", tmp_path / "new", tmp_path, tmp_path, None, start=theirs)
+    assert list(tmp_path.iterdir()) == [theirs]
 
 
 def test_a_denoiser_without_a_codec_is_told_where_to_get_one(tmp_path: Path) -> None:

@@ -41,6 +41,15 @@ def test_any_size_and_aspect(world: Toybox, size: tuple[int, int]) -> None:
     assert made.clip.frames_TCHW.std() > 3
 
 
+def test_every_fourth_frame_is_that_of_the_whole_film(world: Toybox) -> None:
+    whole, part = (world.sample(11, (48, 32), frames=9, every=every) for every in (1, 4))
+    assert np.array_equal(part.clip.frames_TCHW, whole.clip.frames_TCHW[::4])
+    assert np.array_equal(part.ids_THW, whole.ids_THW[::4])
+    assert np.array_equal(part.camera_T44, whole.camera_T44[::4])
+    assert (part.clip.fps, part.seen.heading) == (whole.clip.fps / 4, whole.seen.heading)
+    assert len(part.motion.solids_TN16) == 9
+
+
 def test_masks_cover_what_they_name(world: Toybox) -> None:
     red = scene.Subject("ball", "red", "matte", 0.4)
     over = {"event": "still", "subjects": (red,), "time": "noon", "weather": "clear", "mood": None, "move": "static"}

@@ -61,7 +61,7 @@ def world_verb(
 
 @app.command("train")
 def train_verb(
-    what: Annotated[str, typer.Argument(help="codec, decoder, spark, distil, skies or phyworld")],
+    what: Annotated[str, typer.Argument(help="codec, spark, distil, skies or phyworld")],
     recipe: Annotated[str, typer.Option(help="cpu, gpu, or tiny, a rehearsal")] = "cpu",
     minutes: Annotated[float | None, typer.Option(help="wall clock of training; default: the recipe's", min=0.0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the newest checkpoint")] = False,
@@ -73,7 +73,7 @@ def train_verb(
     receipts: Annotated[Path, typer.Option(help="where the receipt goes")] = Path("runs/receipts"),
     zone: Zone = None,
 ) -> None:
-    """Train the codec or its decoder, spark on the frozen codec, skies or phyworld, from nothing or from weights; leave a receipt."""
+    """Train the codec, spark, skies or phyworld, from nothing or from weights; leave a receipt."""
     from kinowatt.train.tasks import run
 
     folder = folder or Path("runs/checkpoints") / ("spark" if what == "codec" else what)

@@ -15,7 +15,7 @@ class Anatomy:
     """Sizes of a latent video transformer.
 
     `parameters` are those that one token meets; `stride` is the codec's (frames, height, width), `patch` the transformer's.
-    `decode_FLOP` is the decoder's arithmetic per pixel and frame, `encode_FLOP` the encoder's; None where it is not counted apart.
+    `decode_FLOP` is the decoder's arithmetic per pixel and frame; None where it is not counted apart.
     """
 
     name: str
@@ -31,7 +31,6 @@ class Anatomy:
     passes: int  # network passes per step as usually run: 2 with classifier-free guidance
     source: str
     decode_FLOP: float | None = None
-    encode_FLOP: float | None = None
 
     def tokens(self, frames: int, width_px: int, height_px: int) -> int:
         """Tokens of a clip; sizes are rounded up to whole patches. ShotError for a size or a length that is none."""

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kinowatt.errors import MissingDependency
 from kinowatt.models.dit import VideoDiT
-from kinowatt.models.vae import ChannelNorm
+from kinowatt.models.wan_layers import ChannelNorm
 from kinowatt.places import cache
 
 SHAPES = 64  # that one process may meet before it stops compiling for new ones

@@ -37,6 +37,8 @@ class Place:
 GPU_RUNTIME = "torch bfloat16"  # on an accelerator; CPUs run others (engine/runtime.py)
 
 
+FINER = 2  # rows and columns of the ends of a network, per token (models/ends.py, which needs torch)
+FINE_PARTS = tuple(f"dit.ends.{part}." for part in ("conv_in", "before", "after", "conv_out"))
 DECODER_TIME = (0.25, 0.5, 1.0, 1.0)  # frames that a stage of spark's decoder holds, per frame that comes out
 
 
@@ -68,7 +70,7 @@ def of(spec: ModelSpec) -> Anatomy | None:
     codec_shapes, codec = header(spec.folder / "codec.safetensors")
     try:
         dit = config["dit"]
-        parameters = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("dit."))
+        parameters = sum(math.prod(shape) * _places(name) for name, shape in shapes.items() if name.startswith("dit."))
         patch = (int(dit["patch"][0]), int(dit["patch"][1]), int(dit["patch"][2]))
         side = spec.grid // patch[1]
         decode = _decode_FLOP(codec_shapes, len(codec["codec"]["decoder_widths"]), side)
@@ -87,7 +89,6 @@ def of(spec: ModelSpec) -> Anatomy | None:
             1 if spec.strength(spec.guidance) == 1.0 else 2,
             "its own files",
             decode,
-            _encode_FLOP(codec_shapes, codec["codec"]["temporal_downsample"]),
         )
     except (KeyError, TypeError, IndexError) as error:
         raise WeightsError(f"the files in {spec.folder} are not a kinowatt model ({error}); retrain or restore them") from error
@@ -139,29 +140,21 @@ def _of_foreign(spec: ForeignSpec) -> Anatomy | None:
     )
 
 
+def _places(name: str) -> int:
+    """How many times a token meets a weight: those of the ends' finer picture once for each of its places there."""
+    return FINER**2 if name.startswith(FINE_PARTS) else 1
+
+
 def _decode_FLOP(shapes: dict[str, list[int]], stages: int, side: int) -> float:
-    """Per pixel and frame: every weight of a stage of the light decoder is used once per position of that stage."""
+    """Per pixel and frame: every weight of a stage of the decoder is used once per position of that stage."""
     total = 0.0
     for name, shape in shapes.items():
         if name.startswith("decoder.") and len(shape) == 4:
             part, number = (*name.split(".")[1:3], "0")[:2]
-            stage = {"conv_in": 0, "conv_out": stages - 1}.get(part)
+            stage = {"conv_in": 0, "look": 2, "enlarge": 2, "conv_out": stages - 1}.get(part)
             if stage is None:
                 stage = int(number) + (part == "up")
             total += 2.0 * math.prod(shape) * DECODER_TIME[stage] * (2**stage / side) ** 2
-    return total
-
-
-def _encode_FLOP(shapes: dict[str, list[int]], halves_time: Sequence[bool]) -> float:
-    """Per pixel and frame: each weight of the encoder once per position of its level; what halves a level works at the next one."""
-    total = 0.0
-    for name, shape in shapes.items():
-        if name.startswith("encoder.") and name.endswith(".weight") and len(shape) >= 4:
-            parts = name.split(".")
-            level = int(parts[2]) if parts[1] == "down_blocks" else 0 if parts[1] == "conv_in" else len(halves_time)
-            in_time = level + ("time_conv" in parts)
-            level += "downsampler" in parts
-            total += 2.0 * math.prod(shape) * 0.5 ** sum(halves_time[:in_time]) * 0.25 ** (level + 1)
     return total
 
 
@@ -205,7 +198,7 @@ def _with_stage(before: Work, stage: Stage, frames: int, anatomy: Anatomy) -> Wo
     calls = stage.steps * stage.tiles
     flop = calls * (1 if stage.guidance == 1.0 else 2) * anatomy.pass_FLOP(tokens)
     pixels = frames * width * height * len(stage.rows) * len(stage.columns)
-    coding = pixels * (2.0 * (anatomy.decode_FLOP or 0.0) + (anatomy.encode_FLOP or 0.0))
+    coding = pixels * 2.0 * (anatomy.decode_FLOP or 0.0)
     return Work(before.denoise_FLOP + flop, before.decode_FLOP + coding, before.steps + calls)
 
 

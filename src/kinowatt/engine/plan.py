@@ -128,8 +128,9 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
     seconds = min(frames / spec.fps, MAX_SECONDS)
     filled = replace(shot, size=(width, height), seconds=seconds, steps=steps, guidance=guidance, cache=shot.cache or 1)
     low = spec.guidance_low if shot.guidance is None else None
-    strength = spec.strength(guidance, bool(shot.negative))
     tokens, negative, reading = _words(shot, spec)
+    said = tokens or negative or shot.storyboard
+    strength = spec.strength(guidance, bool(shot.negative)) if said else 1.0  # with nothing to follow there is nothing to strengthen
     plan = Plan(
         filled, frames, width, height, *inner, canvas[0], canvas[1], tokens, negative, reading, low, strength, spec.one_pass is not None
     )
@@ -176,7 +177,9 @@ def _words(shot: Shot, spec: ModelSpec) -> tuple[tuple[str, ...], tuple[str, ...
     said = {"move": camera.move, "lens_mm": camera.lens_mm, "shot": camera.shot, "angle": camera.angle}
     extra = language.controls(**said, light=shot.light, mood=shot.mood)  # type: ignore[arg-type]
     negative = language.read(shot.negative).tokens if shot.negative else ()
-    return language.merge(reading, extra), negative, reading
+    tokens = language.merge(reading, extra)
+    # Words that mean nothing are learnt beside others. Alone they are nothing that a network has seen: it has seen no words at all.
+    return tokens if any(not token.startswith("~") for token in tokens) else (), negative, reading
 
 
 def _inner(width: int, height: int, spec: ModelSpec) -> tuple[int, int]:

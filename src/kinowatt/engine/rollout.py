@@ -28,9 +28,9 @@ from kinowatt.engine.state import Growing, State, Told
 from kinowatt.engine.step_cache import StepCache
 from kinowatt.errors import OutputError, ShotError
 from kinowatt.models.model import Model
-from kinowatt.models.protocols import Conditioning, Denoiser
+from kinowatt.models.protocols import Conditioning, Denoiser, Memory
 from kinowatt.models.steering import ray_maps, steering
-from kinowatt.models.vae import Memory, VideoCodec
+from kinowatt.models.vae import VideoCodec
 from kinowatt.shot import Anchor, CameraKey
 
 HISTORY = 0.1  # the level of noise at which the network is shown what it has made before (LOG.md)
@@ -115,7 +115,7 @@ class Rolling:
         plain = torch.tensor([left if f in part else 0.0 for f in self._frames], dtype=torch.float64)
         return noise_levels(shifted(plain, self.shift), torch.tensor(ceiling, dtype=torch.float64))[None].to(self.x)
 
-    def shown(self, velocity: Velocity, head: torch.Tensor | None) -> Velocity:
+    def shown(self, velocity: Velocity) -> Velocity:
         """The same velocity of a window whose history is a little noisy, never more so than what moves; what is given stays as it is."""
         history = range(self.begin, self.roll.part(self.done).start)
         mine = [f in history and self.known.get(f, (None, 1.0))[1] > 0.0 for f in self._frames]
@@ -124,24 +124,19 @@ class Rolling:
         own = torch.tensor(mine, device=self.x.device)
 
         def noisy(x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
-            if head is not None:
-                x_BCFHW = torch.cat([head, x_BCFHW[:, :, 1:]], 2)
             level_BF = torch.where(own, level_BF.amax(1, keepdim=True).clamp_max(self.history), level_BF)
             x_BCFHW = torch.where(own[:, None, None], torch.lerp(x_BCFHW, noise, up(level_BF)), x_BCFHW)
             return velocity(x_BCFHW, level_BF, step)
 
         return noisy
 
-    def step(self, solver: Solver, scenes: Scenes, head: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """One step of all frames that move; returns those that have become clean by it, each (1, C, 1, H, W).
-
-        `head` (1, C, 1, H, W) stands in for the window's first frame, which is clean.
-        """
+    def step(self, solver: Solver, scenes: Scenes) -> list[torch.Tensor]:
+        """One step of all frames that move; returns those that have become clean by it, each (1, C, 1, H, W)."""
         taken = self.done % self.roll.steps
         level, after = (self.levels(1.0 - k / self.roll.steps) for k in (taken, taken + 1))
         moves = (level != after)[0].tolist()
         if any(moves):  # else nothing moves: spend no joules
-            velocity = self.shown(scenes.velocity(self.begin, moves), head)
+            velocity = self.shown(scenes.velocity(self.begin, moves))
             self.x = solver.step(velocity, self.x, level, after, self.done)
         self.done += 1
         clean = [self.frame(f) for f in range(self.roll.clean(self.done - 1), self.roll.clean(self.done))]
@@ -165,8 +160,7 @@ class Decoder:
     @torch.inference_mode()
     def __call__(self, latents_1CFHW: torch.Tensor, first: bool) -> torch.Tensor:
         """Frames (1, 3, T, H, W) in [-1, 1] of the latents that follow; `first`: they begin a clip, so their first one holds one frame."""
-        raw = latents_1CFHW * self.codec.latent_std + self.codec.latent_mean
-        frames = self.codec.decoder(raw, self.memory)[:, :, self.codec.stride[0] - 1 if first else 0 :]
+        frames = self.codec.decoder(self.codec.raw(latents_1CFHW), self.memory)[:, :, self.codec.stride[0] - 1 if first else 0 :]
         return frames.float().clamp(-1.0, 1.0)
 
     def keep(self) -> dict[str, np.ndarray]:
@@ -193,7 +187,6 @@ class Rollout:
     past: Anchor | None = None  # where the clip goes on from latents
     pieces: dict[int, Piece] = field(default_factory=dict)  # of what is known
     beside: torch.Tensor | None = None  # latents outside of time
-    heads: dict[int, torch.Tensor] = field(default_factory=dict)  # latent frame → its last frame, encoded as an image
     kept: dict[str, np.ndarray] = field(default_factory=dict)  # of the decoder
     waiting: list[torch.Tensor] = field(default_factory=list)  # latent frames that are clean and not yet decoded
     decoded: int = 0  # latent frames
@@ -238,7 +231,7 @@ class Rollout:
                     channels = self._steering(*steer, begin)
                     for each in guided:
                         each.cond = replace(each.cond, steering_BCFHW=channels)
-                for latent in rolling.step(solver, scenes, self.heads.get(begin) if begin else None):
+                for latent in rolling.step(solver, scenes):
                     latents.add(latent[0].transpose(0, 1).cpu().numpy())
                     self.waiting.append(latent)
                 self._decode(self.roll.clean(rolling.done), frames)
@@ -262,7 +255,8 @@ class Rollout:
 
     def _guided(self, text_1LD: torch.Tensor, null_1LD: torch.Tensor) -> Guided:
         nothing = torch.empty(0, device=self.device)
-        return Guided(self._network, Conditioning(text_1LD, null_1LD, nothing, nothing), self.plan.strength)
+        cond, below = Conditioning(text_1LD, null_1LD, nothing, nothing), self.model.spec.guided_below
+        return Guided(self._network, cond, self.plan.strength, below=below)
 
     def _network(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
         """The denoiser, which sees what stands outside of time behind the window."""
@@ -297,8 +291,6 @@ class Rollout:
             raise ShotError("the saved state belongs to another shot; begin anew")
         self.kept = {name.removeprefix("decoder."): array for name, array in resume.memory.items() if name.startswith("decoder.")}
         self.decoder.remember(self.kept, self.device)
-        heads = {int(name.removeprefix("head.")): array for name, array in resume.memory.items() if name.startswith("head.")}
-        self.heads = {frame: torch.from_numpy(array).to(self.device) for frame, array in heads.items()}
         self.decoded = self._decoded_at(resume.done)
         rolling = Rolling(
             self.roll, self.pieces, noise, self.model.shift, torch.from_numpy(resume.latents_1CFHW).to(self.device), resume.done
@@ -369,18 +361,11 @@ class Rollout:
             if not self.decoded and self.past is not None:
                 signal = signal[:, :, self.codec.stride[0] - 1 :]  # as of a first latent frame, though it has a past
             frames = picture(conditioning.to_frames(signal), self.plan)
-            begin = self._frames_of(self.decoded)
             out.add(frames)
             self.newest, self.kept = frames[-1], self.decoder.keep()
-            for k in range(self.decoded, clean):  # what the window begins with holds one frame, as in training
-                last = self._frames_of(k + 1) - 1 - begin
-                self.heads[k] = self.codec.encode(signal[:, :, last : last + 1])
         self.decoded, self.waiting = clean, []
 
     def _state(self, rolling: Rolling, means: Mapping[str, object]) -> State:
-        for frame in [f for f in self.heads if f < rolling.begin]:
-            del self.heads[frame]
         memory = {f"decoder.{name}": array for name, array in self.kept.items()}
-        memory |= {f"head.{frame}": latent.cpu().numpy() for frame, latent in self.heads.items()}
         levels = rolling.levels(1.0 - rolling.done % self.roll.steps / self.roll.steps).cpu().numpy()
         return State(rolling.done, rolling.x.cpu().numpy(), levels, means, memory | {"parts": np.array(self._told)})

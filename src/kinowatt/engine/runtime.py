@@ -17,12 +17,12 @@ from kinowatt.engine.wan_runtime import WanRuntime
 from kinowatt.errors import MissingDependency, ShotError
 from kinowatt.models.dit import VideoDiT
 from kinowatt.models.model import Model
-from kinowatt.models.protocols import Codec
-from kinowatt.models.vae import LightDecoder, Memory, MemoryBlock
+from kinowatt.models.protocols import Codec, Memory
+from kinowatt.models.vae import LightDecoder, MemoryBlock
 from kinowatt.models.wan_model import WanModel
 
 # Of CPU time at 7.5 W per core, to convert one of spark's networks for one shape, or to read it from the cache folder: upper ends (LOG.md).
-CONVERT_J, READ_J = 40.0, 1.5
+CONVERT_J, READ_J = 80.0, 1.5
 
 
 class Runtime(Protocol):
@@ -108,19 +108,20 @@ class _DecoderStep(torch.nn.Module):
     def __init__(self, decoder: LightDecoder) -> None:
         super().__init__()
         self.decoder = decoder
-        self.keepers = [block for block in decoder.modules() if isinstance(block, MemoryBlock)]
+        self.keepers = [layer for layer in decoder.modules() if isinstance(layer, LightDecoder | MemoryBlock)]
 
     def forward(self, latents_BCFHW: torch.Tensor, *memories: torch.Tensor) -> tuple[torch.Tensor, ...]:
         memory: Memory = dict(zip(self.keepers, memories, strict=True))
         frames = self.decoder(latents_BCFHW, memory)
         return frames, *(memory[block] for block in self.keepers)
 
-    def blank(self, height: int, width: int) -> list[torch.Tensor]:
-        """The memory before the first frame, for latents of this size: zeros."""
+    def blank(self, first_BCFHW: torch.Tensor) -> list[torch.Tensor]:
+        """The memory before a clip that begins with these latents: its first picture, then zeros."""
+        height, width = first_BCFHW.shape[3:]
         sizes = []
         for i, blocks in enumerate(self.decoder.blocks):
             sizes += [(1, 1, b.conv2.out_channels, height << i, width << i) for b in blocks]  # type: ignore[attr-defined]
-        return [torch.zeros(size) for size in sizes]
+        return [self.decoder.first(first_BCFHW), *(torch.zeros(size) for size in sizes)]
 
 
 class OpenVinoRuntime(TorchRuntime):
@@ -158,15 +159,15 @@ class OpenVinoRuntime(TorchRuntime):
             level = torch.zeros(batch * one, frames)
             x = torch.zeros(batch * one, self._model.dit.config.in_channels, frames, height, width)
             yield self._model.dit, (x, level, torch.zeros(batch * one, *text_LD)), "dit"
-        step = _DecoderStep(self._model.codec.decoder)
-        yield step, (torch.zeros(1, channels, self.chunk, height, width), *step.blank(height, width)), "decoder"
+        step, latents = _DecoderStep(self._model.codec.decoder), torch.zeros(1, channels, self.chunk, height, width)
+        yield step, (latents, *step.blank(latents)), "decoder"
 
     def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
         """Frames in [-1, 1], three latent frames at a time."""
         codec = self._model.codec
-        raw = latents_BCFHW * codec.latent_std + codec.latent_mean
+        raw = codec.raw(latents_BCFHW)
         step = _DecoderStep(codec.decoder)
-        memory = step.blank(raw.shape[3], raw.shape[4])
+        memory = step.blank(raw)
         count = raw.shape[2]
         for begin in range(0, count, self.chunk):
             part = raw[:, :, begin : begin + self.chunk]

@@ -22,10 +22,14 @@ class Guided:
 
     The term of guidance changes slowly from step to step. With `every` > 1 it is computed at every so manieth step and kept in between,
     which saves the second pass there (LOG.md has what that costs in likeness).
+
+    Where any frame is noisier than `below` nothing is guided (Kynkäänniemi et al. 2024, arXiv 2404.07724): from pure noise the network can
+    tell little more than the colours of the ground and the sky, and guidance would overdo them. Both passes run there, too: a network of
+    another batch size costs more to load than that one pass.
     """
 
-    def __init__(self, denoiser: Denoiser, cond: Conditioning, guidance: Guidance, every: int = 1) -> None:
-        self.denoiser, self.cond, self.guidance, self.every = denoiser, cond, guidance, every
+    def __init__(self, denoiser: Denoiser, cond: Conditioning, guidance: Guidance, every: int = 1, below: float = 1.0) -> None:
+        self.denoiser, self.cond, self.guidance, self.every, self.below = denoiser, cond, guidance, every, below
         self._difference: torch.Tensor | None = None
         self._both: torch.Tensor | None = None
 
@@ -43,7 +47,7 @@ class Guided:
         both = self.denoiser(torch.cat([x_BCFHW, x_BCFHW]), torch.cat([level_BF, level_BF]), self._both)
         with_text, without = both.chunk(2)
         self._difference = with_text - without
-        return without + guidance * self._difference
+        return with_text if level_BF.max() > self.below else without + guidance * self._difference
 
 
 @torch.inference_mode()
@@ -55,6 +59,7 @@ def denoise(
     *,
     guidance: Guidance = 1.0,
     cache: int = 1,
+    guided_below: float = 1.0,
     solver: Solver | str = "euler",
     on_step: OnStep | None = None,
     replan: Replan | None = None,
@@ -64,12 +69,12 @@ def denoise(
 
     `schedule_SF` holds the steps per latent frame from 1 to 0 (see `noise.schedule`); `solver` is "euler", "heun", "unipc" or a
     `Solver` (with what it remembers of a take that was broken off). "unipc" wants the same level in all frames that move.
-    `cache`: see `Guided`. `replan(done, schedule_SF)` is asked before each step and returns the schedule to go on with.
+    `cache`, `guided_below`: see `Guided`. `replan(done, schedule_SF)` is asked before each step and returns the schedule to go on with.
     `on_step(done, of, x, clean)` is called after each step with the present estimate of the clean latents, and may raise to cancel.
     With `done` steps behind it (a take that was broken off), `noise_BCFHW` holds the x of that step.
     """
     solver = solver_of(solver)
-    ceiling, velocity = cond.ceiling_BF, Guided(denoiser, cond, guidance, cache)
+    ceiling, velocity = cond.ceiling_BF, Guided(denoiser, cond, guidance, cache, guided_below)
     schedule_SF = schedule_SF.to(ceiling)
     if isinstance(solver, UniPC) and not steps_alike(schedule_SF, ceiling):
         raise ValueError("unipc wants one level for all frames that move; use euler or heun")

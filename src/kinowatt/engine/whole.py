@@ -85,6 +85,7 @@ class Whole:
             rows,
             guidance=self._guidance(),
             cache=shot.cache,
+            guided_below=self.model.spec.guided_below,
             solver=solver,
             on_step=step,
             replan=replan,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from kinowatt.models.ends import Ends
 from kinowatt.models.layers import (
     Attention,
     Context,
@@ -37,6 +38,7 @@ class DiTConfig:
 
     With `image_dim` the features of an image, of that width, are attended to beside the text (Wan 2.1 image-to-video);
     `image_tokens` is the length of their position embedding, where there is one (first and last frame to video: 2 * 257).
+    With `ends`, convolutions of that width stand before and after the blocks (see ends.py), and the text is heard in the time, too.
     """
 
     heads: int
@@ -51,6 +53,7 @@ class DiTConfig:
     eps: float = 1e-6
     image_dim: int | None = None
     image_tokens: int | None = None
+    ends: int | None = None
 
     @property
     def width(self) -> int:
@@ -59,11 +62,11 @@ class DiTConfig:
 
 
 # One latent a token: at spark's sizes many a thing is no larger than a token of 2x2 latents (docs/decisions/0009).
-SPARKS = DiTConfig(heads=4, head_dim=64, ffn_dim=1024, layers=6, text_dim=256, in_channels=48 + STEERING_CHANNELS, patch=(1, 1, 1))
+SPARKS = DiTConfig(heads=4, head_dim=40, ffn_dim=640, layers=4, text_dim=160, in_channels=48 + STEERING_CHANNELS, patch=(1, 1, 1), ends=64)
 DITS = {
     "xs": SPARKS,  # for two CPU cores
-    "s": replace(SPARKS, heads=6, ffn_dim=1536, layers=12, text_dim=384),  # 36 GFLOP per pass at 576 tokens
-    "m": replace(SPARKS, heads=8, ffn_dim=2048, layers=12, text_dim=384),
+    "s": replace(SPARKS, heads=6, head_dim=64, ffn_dim=1536, layers=8, text_dim=384, ends=96),
+    "m": replace(SPARKS, heads=8, head_dim=64, ffn_dim=2048, layers=8, text_dim=384, ends=128),
 }
 
 
@@ -79,6 +82,7 @@ class VideoDiT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.proj_out = nn.Linear(width, config.out_channels * config.patch[0] * config.patch[1] * config.patch[2])
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)
+        self.ends = None if config.ends is None else Ends(config.out_channels, config.ends, width)
         self.spread: Spread | None = None
         self._places: dict[tuple[int, int, int], Places] = {}
         self._start_small()
@@ -105,12 +109,14 @@ class VideoDiT(nn.Module):
         Text features (B, L, text_dim); rows of zeros at their end are merged, which changes the result by rounding only (see `merged`).
         Image features (B or 1, L, image_dim) where the config has an image_dim; first and last image one after the other.
         """
-        text_BLD, bias_BL = merged(text_BLD)
         embed = self.condition_embedder
+        summary = embed.summary(text_BLD)
+        text_BLD, bias_BL = merged(text_BLD)
         text_BLD = embed.text_embedder(text_BLD.to(self.proj_out.weight.dtype))
         if image_BLD is not None:
             image_BLD = embed.image_embedder(image_BLD.to(text_BLD.dtype)).expand(len(text_BLD), -1, -1)
-        return [block.attn2.keys_values(text_BLD, bias_BL, image_BLD) for block in self.blocks]  # type: ignore[operator, union-attr]
+        made = [block.attn2.keys_values(text_BLD, bias_BL, image_BLD) for block in self.blocks]  # type: ignore[operator, union-attr]
+        return [replace(context, summary=summary) for context in made]
 
     def forward(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text_BLD: torch.Tensor | Sequence[Context]) -> torch.Tensor:
         """Velocity (B, C, F, H, W) for levels in [0, 1] per latent frame and text features (B, L, text_dim), or their `contexts`."""
@@ -124,10 +130,14 @@ class VideoDiT(nn.Module):
         """Latents to tokens, levels to modulation: all that the blocks take."""
         x = self.patch_embedding(x_BCFHW.to(self.patch_embedding.weight.dtype))
         size = (x.shape[2], x.shape[3], x.shape[4])
-        time_BFD, modulation_BF6D = self.condition_embedder(level_BF[:, :: self.config.patch[0]])
+        summary = self.condition_embedder.summary(text_BLD) if isinstance(text_BLD, torch.Tensor) else text_BLD[0].summary
+        time_BFD, modulation_BF6D = self.condition_embedder(level_BF[:, :: self.config.patch[0]], summary)
         if isinstance(text_BLD, torch.Tensor):
             text_BLD = self.condition_embedder.text_embedder(text_BLD.to(self.proj_out.weight.dtype))
-        flow = Flow(x.flatten(2).transpose(1, 2), time_BFD, modulation_BF6D, text_BLD, self.places(size, x.device))
+        x_BLD, fine = x.flatten(2).transpose(1, 2), None
+        if self.ends is not None:
+            x_BLD, fine = self.ends.first(x_BCFHW[:, : self.config.out_channels].to(x.dtype), x_BLD, time_BFD)
+        flow = Flow(x_BLD, time_BFD, modulation_BF6D, text_BLD, self.places(size, x.device), fine)
         return flow if self.spread is None else self.spread.part(flow)
 
     def block(self, i: int, x_BLD: torch.Tensor, flow: Flow) -> torch.Tensor:
@@ -138,22 +148,28 @@ class VideoDiT(nn.Module):
     def leave(self, x_BLD: torch.Tensor, flow: Flow) -> torch.Tensor:
         """Tokens to the velocity of latents (B, C, F, H, W)."""
         x_BLD = x_BLD if self.spread is None else self.spread.whole(x_BLD, flow)
+        added: torch.Tensor | float = 0.0
+        if self.ends is not None:
+            assert flow.fine_BFHWE is not None
+            x_BLD, added = self.ends.last(x_BLD, flow.fine_BFHWE, flow.time_BFD)
         shift, scale = (self.scale_shift_table[:, None].float() + flow.time_BFD[:, :, None].float()).unbind(2)
         x = modulate(_norm(x_BLD, self.config.eps), shift, scale).to(x_BLD.dtype)
         f, h, w = flow.places.size
         pf, ph, pw = self.config.patch
-        return rearrange(self.proj_out(x), "b (f h w) (p q r c) -> b c (f p) (h q) (w r)", f=f, h=h, w=w, p=pf, q=ph, r=pw)
+        return added + rearrange(self.proj_out(x), "b (f h w) (p q r c) -> b c (f p) (h q) (w r)", f=f, h=h, w=w, p=pf, q=ph, r=pw)
 
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """One pass on its way through the blocks: tokens as they entered, time and modulation per latent frame, text, places."""
+    """One pass on its way through the blocks: tokens as they entered, time and modulation per latent frame, text, places, and, where
+    the network has ends, the picture that they see."""
 
     x_BLD: torch.Tensor
     time_BFD: torch.Tensor
     modulation_BF6D: torch.Tensor
     text: torch.Tensor | Sequence[Context]
     places: Places
+    fine_BFHWE: torch.Tensor | None = None
 
 
 class Spread(Protocol):
@@ -177,12 +193,23 @@ class Embedders(nn.Module):
         self.time_embedder = TwoLayer(config.freq_dim, config.width, "silu")
         self.time_proj = nn.Linear(config.width, 6 * config.width)
         self.text_embedder = TwoLayer(config.text_dim, config.width, "gelu")
+        self.text_summary = None if config.ends is None else nn.Linear(config.text_dim, config.width)
         if config.image_dim is not None:
             self.image_embedder = ImageEmbedder(config.image_dim, config.width, config.image_tokens)
 
-    def forward(self, level_BF: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Time (B, F, D) and modulation (B, F, 6, D)."""
+    def summary(self, text_BLD: torch.Tensor) -> torch.Tensor | None:
+        """The mean of a text's rows (B, 1, D), to be heard in the time; None where the network has no use for it."""
+        if self.text_summary is None:
+            return None
+        text_BLD = text_BLD.to(self.text_summary.weight.dtype)
+        rows = text_BLD.ne(0).any(-1).sum(1).clamp(min=1).to(text_BLD.dtype)
+        return self.text_summary(text_BLD.sum(1) / rows[:, None])[:, None]
+
+    def forward(self, level_BF: torch.Tensor, summary_B1D: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Time (B, F, D) and modulation (B, F, 6, D), of levels and what the text says in all."""
         time_BFD = self.time_embedder(sinusoid(1000.0 * level_BF, self.freq_dim))
+        if summary_B1D is not None:
+            time_BFD = time_BFD + summary_B1D
         return time_BFD, self.time_proj(F.silu(time_BFD)).unflatten(-1, (6, -1))
 
 

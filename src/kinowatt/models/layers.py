@@ -77,12 +77,14 @@ class Context:
     """What tokens attend to, ready for use: keys and values (B, L, heads, head_dim).
 
     `bias_B11L` is added to the attention scores; None: nothing is. `image`: keys and values with a softmax of their own (Wan 2.1 I2V).
+    `summary` (B, 1, D): what the text says in all, for networks that hear it in the time.
     """
 
     k: torch.Tensor
     v: torch.Tensor
     bias_B11L: torch.Tensor | None = None
     image: tuple[torch.Tensor, torch.Tensor] | None = None
+    summary: torch.Tensor | None = None
 
 
 # Self-attention in another way than `attend`: over several devices, or in windows. (q, k, v, places) to the shape of q.

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch import nn
+
+Memory = dict[nn.Module, torch.Tensor]  # layer → the last frames that it has seen
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ class ModelSpec:
     reads_sentences: bool = False  # plain sentences, in any words; else those of the shot lexicon
     needs_image: bool = False  # makes nothing without an image at the start
     guidance_low: float | None = None  # of the second of two networks, where they have one each
+    guided_below: float = 1.0  # noisier levels follow the text as it is, unguided (see engine/sample.py)
     one_pass: float | None = None  # the guidance that one pass of the network has learnt to give by itself (see train/distil.py)
     hands_over: bool = False  # its codec loses so much of given pixels that the frames beside them are matched to them
     frame_stride: int = 4  # frames come in this many k, plus 1

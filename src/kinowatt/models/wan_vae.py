@@ -1,6 +1,6 @@
 """The codecs of Wan 2.1 (16 channels, 8x8 pixels per latent) and 2.2 (48 channels, 16x16), with the parameter names of diffusers.
 
-Both are made of the layers of vae.py. A clip is always coded in chunks of a few latents, so memory does not grow with its length;
+Both are made of the layers of wan_layers.py. A clip is always coded in chunks of a few latents, so memory does not grow with its length;
 a layer's past lies in a `Memory`. Format: class AutoencoderKLWan of diffusers 0.42. Legend: protocols.py, and N = B * T.
 """
 
@@ -20,7 +20,8 @@ from torch import nn
 
 from kinowatt.errors import WeightsError
 from kinowatt.models import weights
-from kinowatt.models.vae import CausalConv3d, ChannelNorm, Encoder, Memory, MidBlock, ResidualBlock, patchify, unpatchify
+from kinowatt.models.protocols import Memory
+from kinowatt.models.wan_layers import CausalConv3d, ChannelNorm, Encoder, MidBlock, ResidualBlock, patchify, unpatchify
 
 CHUNK = 2  # latents per pass
 WEIGHTS = "diffusion_pytorch_model.safetensors"

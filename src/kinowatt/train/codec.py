@@ -1,4 +1,4 @@
-"""How the codec is trained: reconstruction of random crops, half of them on a subject, half of them mirrored."""
+"""How the codec's decoder is trained: reconstruction of random crops, half of them on a subject, half of them mirrored."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from kinowatt.train.loss import reconstruction_loss
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
 
-KL_WEIGHT = 1e-5  # per latent number: keeps latents near unit size without blurring them
-
 
 class CodecTask:
-    """Reconstruction with a little noise on the latents."""
+    """Reconstruction; the encoder has nothing to learn."""
 
     name, ema_decay = "codec", 0.998
 
@@ -44,15 +42,10 @@ class CodecTask:
         return cost
 
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
-        """Weighted L1 and gradient loss with a little KL on this step's crops."""
+        """Weighted loss of pixels, edges and hues on this step's crops."""
         signal, subject = self._crops(np.random.default_rng(step))
-        mean, log_variance = self._moments(signal)
-        made = self.codec.decode_raw(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
-        return reconstruction_loss(made.float(), signal, subject) + KL_WEIGHT * kl.float(), len(signal)
-
-    def _moments(self, signal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.codec.moments(signal)
+        made = self.codec.decode_raw(self.codec.raw(self.codec.encode(signal)))
+        return reconstruction_loss(made.float(), signal, subject), len(signal)
 
     def _crops(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         size, frames = self.recipe.codec_crop, self.recipe.codec_frames
@@ -70,8 +63,7 @@ class CodecTask:
         return signal, torch.from_numpy(np.stack(subjects)).to(self.device).float()
 
     def examine(self) -> dict[str, float]:
-        """PSNR in dB on held-out scenes, over the frame and over the subjects' masks; sets the latents' mean and spread first."""
-        self._measure_latents()
+        """PSNR in dB on held-out scenes, over the frame and over the subjects' masks."""
         squares, subject_squares, pixels = [], 0.0, 0.0
         for signal, ids in self._clips(self.held_out):
             with precision.autocast(self.device):
@@ -87,9 +79,6 @@ class CodecTask:
             "clips": len(squares),
         }
 
-    def _measure_latents(self) -> None:
-        self.codec.measure_latents(s for s, _ in self._clips(self.blocks[:6]))
-
     def _clips(self, blocks: list[Block]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for block in blocks:
             for frames_TCHW, ids_THW in zip(block.frames_NTCHW, block.ids_NTHW, strict=True):
@@ -99,23 +88,6 @@ class CodecTask:
         """Write codec.safetensors."""
         config = {"codec": dataclasses.asdict(self.codec.config), "held_out": receipt["held_out"], "total_J": receipt["total_J"]}
         weights.save(folder / "codec.safetensors", halved(self.codec), config)
-
-
-class DecoderTask(CodecTask):
-    """The decoder alone goes on. Latents stay what they were, so a denoiser that learnt on them goes on to fit."""
-
-    name = "decoder"
-
-    def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float) -> None:
-        super().__init__(recipe, cache, device, deadline)
-        self.module = self.codec.to(device).decoder
-
-    def _moments(self, signal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.no_grad():
-            return super()._moments(signal)
-
-    def _measure_latents(self) -> None:
-        """They are as they were."""
 
 
 def _corner(rng: np.random.Generator, ids_HW: np.ndarray, size: int) -> tuple[int, int]:

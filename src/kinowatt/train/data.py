@@ -6,7 +6,6 @@ killed goes on with the blocks that are there. A block holds what its clips show
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -23,7 +22,6 @@ from kinowatt.worlds.toybox.seen import Seen
 
 BLOCK = 32
 LANGUAGES = ("en", "en", "zh-Hant", "zh-Hans", "mixed")  # of a caption, as often as they stand here
-STILLS = 500_000  # the first block of pictures: scenes of their own, one frame of each
 HELD_OUT = 1_000_000  # the first block of scenes that no training ever sees
 
 
@@ -61,9 +59,8 @@ def wording(seen: Seen, seed: int, split: str = "train") -> str:
 
 
 def bucket_of(block: int, buckets: Sequence[Bucket]) -> Bucket:
-    """The bucket of a block: by lot, by their shares, the same at every call; of a block of stills, with one frame."""
-    bucket = random.Random(block).choices(buckets, [b.share for b in buckets])[0]
-    return dataclasses.replace(bucket, frames=1) if STILLS <= block < HELD_OUT else bucket
+    """The bucket of a block: by lot, by their shares, the same at every call."""
+    return random.Random(block).choices(buckets, [b.share for b in buckets])[0]
 
 
 _world: Toybox | None = None  # one graphics context per process
@@ -75,11 +72,11 @@ def seeds(block: int) -> list[int]:
     return [n for n in numbers if not splits.held_out_pair(scene.sample(n))][:BLOCK]
 
 
-def render_block(block: int, size: tuple[int, int], frames: int) -> Block:
-    """Render the 32 scenes of a block."""
+def render_block(block: int, size: tuple[int, int], frames: int, every: int = 1) -> Block:
+    """Render the 32 scenes of a block, or every so manieth frame of them."""
     global _world  # noqa: PLW0603
     _world = _world or Toybox()
-    return block_of([_world.sample(seed, size=size, frames=frames) for seed in seeds(block)])
+    return block_of([_world.sample(seed, size=size, frames=frames, every=every) for seed in seeds(block)])
 
 
 def block_of(samples: Sequence[Sample]) -> Block:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from kinowatt.models import precision
+from kinowatt.models.specs import SPARK
 from kinowatt.models.steering import STEERING_CHANNELS, steered
 from kinowatt.train.latents import Draw
 from kinowatt.train.loss import noised
@@ -20,7 +21,7 @@ from kinowatt.train.recipes import Recipe
 from kinowatt.train.spark import Spark, SparkTask
 from kinowatt.train.stages import attention
 
-GUIDANCE = 5.0  # that one pass learns to imitate
+GUIDANCE = 3.0  # that one pass learns to imitate
 GUIDED_SHARE = 0.75  # of steps; the others keep what was learnt before
 LR_SHARE = 0.5  # of the recipe's learning rate: the weights are good already
 
@@ -30,8 +31,8 @@ class DistilTask(SparkTask):
 
     name = "distil"
 
-    def __init__(self, recipe: Recipe, cache: Path, folder: Path, device: torch.device, deadline: float) -> None:
-        super().__init__(recipe, cache, folder, device, deadline)
+    def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float) -> None:
+        super().__init__(recipe, cache, device, deadline)
         self.lr *= LR_SHARE
         self.teacher = copy.deepcopy(self.model)
 
@@ -58,7 +59,8 @@ class DistilTask(SparkTask):
         with attention(self.device, lesson.rays_BCFHW, network.dit.config.patch):
             with torch.no_grad():
                 worded, without = (steered(self.teacher, off)(at.x_BCFHW, at.shown_BF, r).float() for r in (rows, torch.zeros_like(rows)))
-            wanted = (without + GUIDANCE * (worded - without))[:, :, : lesson.clean_BCFHW.shape[2]]
+            guidance = torch.where(at.level_BF.amax(1) > SPARK.guided_below, 1.0, GUIDANCE)[:, None, None, None, None]
+            wanted = (without + guidance * (worded - without))[:, :, : lesson.clean_BCFHW.shape[2]]
             return at.error(steered(network, lesson.steering(switch))(at.x_BCFHW, at.shown_BF, rows), wanted)
 
     def examine(self) -> dict[str, float]:

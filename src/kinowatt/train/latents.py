@@ -1,4 +1,4 @@
-"""What the denoiser learns from: blocks of clips as latents of the frozen codec, made once and held in memory.
+"""What the denoiser learns from: blocks of clips as latents, made once and held in memory.
 
 Every clip is there twice, as it is and mirrored, with a close look at one of its things as a reference outside of time.
 """
@@ -19,30 +19,31 @@ from kinowatt import language
 from kinowatt.clip import Clip
 from kinowatt.engine.conditioning import to_signal
 from kinowatt.media.image import fit
-from kinowatt.models import precision, weights
+from kinowatt.models import vae, weights
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextEncoder
-from kinowatt.models.vae import VideoCodec
-from kinowatt.train.data import Block, Bucket, bucket_of, raw_block, wording
+from kinowatt.train.data import Block, Bucket, bucket_of, render_block, wording
 from kinowatt.worlds.toybox import threads
 from kinowatt.worlds.toybox.seen import Seen, mirrored
 
 Size = tuple[int, int, int]  # latent frames, rows, columns
+HALF = 2  # clips are rendered at so much less than their size
 UNKNOWN_SHARE = 0.15  # of captions with words that the lexicon does not know
 
 
 @torch.inference_mode()
-def latent_block(raw: Path | None, folder: Path, codec: VideoCodec, block: int, bucket: Bucket) -> Path:
-    """Encode one block with the frozen codec, bfloat16, and keep it; returns the file's path."""
+def latent_block(folder: Path, block: int, bucket: Bucket) -> Path:
+    """Render one block as far as its latents hold it, fold it to bfloat16, and keep it; returns the file's path.
+
+    Latents are means of 4x4 pixels of every fourth frame, so half of the size and a quarter of the frames are enough: a tenth of the work.
+    """
     path = folder / f"latents-{bucket.width}x{bucket.height}x{bucket.frames}-{block:07d}.safetensors"
     if path.exists():
         return path
-    made = raw_block(raw, block, (bucket.width, bucket.height), bucket.frames)
-    device = next(codec.parameters()).device
+    made = render_block(block, (bucket.width // HALF, bucket.height // HALF), bucket.frames, vae.STRIDE)
 
-    def coded(frames_TCHW: np.ndarray) -> torch.Tensor:
-        with precision.autocast(device):
-            return codec.encode(to_signal(frames_TCHW).to(device)).bfloat16().cpu()
+    def coded(frames_FCHW: np.ndarray) -> torch.Tensor:
+        return vae.encode_held(to_signal(frames_FCHW), vae.SMALL // HALF).bfloat16()
 
     clips = [coded(c[..., ::turn]) for turn in (1, -1) for c in made.frames_NTCHW]
     close = [close_look(made, n) for n in range(len(made.seen))]
@@ -81,32 +82,14 @@ def mirrored_cameras(cameras_NT44: np.ndarray) -> np.ndarray:
     return flipped
 
 
-def _latent_worker(raw: Path | None, folder: Path, codec_path: Path, block: int, bucket: Bucket) -> Path:
-    torch.set_num_threads(1)
-    return latent_block(raw, folder, load_codec(codec_path), block, bucket)
-
-
-_codecs: dict[Path, VideoCodec] = {}
-
-
-def load_codec(path: Path) -> VideoCodec:
-    """The codec of a weights file, frozen; read once per process."""
-    if path not in _codecs:
-        _codecs[path] = VideoCodec.from_file(path).eval().requires_grad_(False)
-    return _codecs[path]
-
-
-def latent_blocks(
-    raw: Path | None, folder: Path, codec_path: Path, blocks: Sequence[int], buckets: Sequence[Bucket], workers: int, device: torch.device
-) -> Iterator[Path]:
-    """Latent files as they come, by processes on a CPU, in this process on an accelerator."""
+def latent_blocks(folder: Path, blocks: Sequence[int], buckets: Sequence[Bucket], workers: int) -> Iterator[Path]:
+    """Latent files as they come, by as many processes; 0: in this one, where an accelerator renders."""
     if workers == 0:
-        codec = load_codec(codec_path).to(device)
         for b in blocks:
-            yield latent_block(raw, folder, codec, b, bucket_of(b, buckets))
+            yield latent_block(folder, b, bucket_of(b, buckets))
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=threads, initargs=(1,)) as pool:
-        jobs = [pool.submit(_latent_worker, raw, folder, codec_path, b, bucket_of(b, buckets)) for b in blocks]
+        jobs = [pool.submit(latent_block, folder, b, bucket_of(b, buckets)) for b in blocks]
         for done in as_completed(jobs):
             yield done.result()
 
@@ -160,21 +143,20 @@ class LatentStore:
         }
         self.clips = sum(len(shelf.seen) for shelf in self._shelves.values())
 
-    def draw(self, batch: int, generator: torch.Generator, split: str = "train") -> Draw:
-        """Random clips of one size, each with a caption in words of its own."""
-        return self._draw([size for size in self._shelves if size[0] > 1], batch, generator, split)
-
-    def draw_stills(self, batch: int, generator: torch.Generator, split: str = "train") -> Draw:
-        """Random pictures of one size, likewise."""
-        return self._draw([size for size in self._shelves if size[0] == 1], batch, generator, split)
-
-    def _draw(self, sizes: Sequence[Size], batch: int, generator: torch.Generator, split: str) -> Draw:
+    def draw(self, batch: int, generator: torch.Generator, split: str = "train", window: int | None = None) -> Draw:
+        """Random clips of one size, or as many latent frames from anywhere in them, each with a caption in words of its own."""
+        sizes = list(self._shelves)
         share = torch.tensor([float(len(self._shelves[s].seen)) for s in sizes])
         shelf = self._shelves[sizes[int(torch.multinomial(share, 1, generator=generator))]]
         pick = torch.randint(len(shelf.seen), (batch,), generator=generator)
         words = torch.randint(2**31, (batch,), generator=generator).tolist()
         captions = [wording(shelf.seen[i], word, split) for i, word in zip(pick.tolist(), words, strict=True)]
         rows = self._text.ids([_noisy(language.read(c).tokens, word) for c, word in zip(captions, words, strict=True)])
-        _, _, _, height, width = shelf.latents.shape
-        rays = torch.stack([ray_maps(shelf.cameras[i], float(shelf.focus[i]), height, width) for i in pick.tolist()])
-        return Draw(shelf.latents[pick], rows, rays, shelf.looks[pick])
+        _, _, frames, height, width = shelf.latents.shape
+        count = min(window or frames, frames)
+        at = torch.randint(frames - count + 1, (batch,), generator=generator)[:, None] + torch.arange(count)
+        latents = shelf.latents[pick[:, None], :, at].transpose(1, 2)
+        # A path is told relative to where the window begins.
+        cameras, focus_m = shelf.cameras[pick[:, None], at], shelf.focus[pick].tolist()
+        rays = torch.stack([ray_maps(c, f, height, width, stride=1) for c, f in zip(cameras, focus_m, strict=True)])
+        return Draw(latents, rows, rays, shelf.looks[pick])

@@ -46,9 +46,12 @@ def random_ceilings(batch: int, frames: int, generator: torch.Generator) -> tupl
 
 
 def random_levels(batch: int, frames: int, shift: float, generator: torch.Generator) -> torch.Tensor:
-    """Noise levels (B, F): a logit-normal step per clip (Esser et al. 2024), lagged and capped as in sampling."""
+    """Noise levels (B, F): any step per clip, as likely as any other, lagged, shifted and capped as in sampling.
+
+    Steps from a logit-normal law (Esser et al. 2024) hardly ever come near 1, where sampling begins (LOG.md).
+    """
     ceiling, lag = random_ceilings(batch, frames, generator)
-    step = torch.sigmoid(torch.randn(batch, generator=generator))
+    step = torch.rand(batch, generator=generator)
     rows = [shifted(lagged(step[b : b + 1], frames, float(lag[b])), shift) for b in range(batch)]
     return noise_levels(torch.cat(rows), ceiling)
 

@@ -1,4 +1,4 @@
-"""One optimiser of two: Muon for the matrices inside the blocks of a DiT, AdamW for all else."""
+"""One optimiser of two: Muon for the matrices inside a network, AdamW for what it begins and ends with, gains and biases."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import nn
 
 from kinowatt.models import precision
 from kinowatt.models.dit import VideoDiT
+from kinowatt.models.ends import Ends
+from kinowatt.models.text import TextEncoder
 
 WEIGHT_DECAY = 0.01
 MOMENTUM = 0.95
@@ -37,9 +39,9 @@ class Muon(torch.optim.Optimizer):
                 if "momentum_buffer" not in self.state[p]:
                     self.state[p]["momentum_buffer"] = torch.zeros_like(p.grad)
                 momentum = self.state[p]["momentum_buffer"].lerp_(p.grad, 1.0 - MOMENTUM)
-                way = orthogonal(torch.lerp(p.grad, momentum, MOMENTUM))  # Nesterov's
+                way = orthogonal(torch.lerp(p.grad, momentum, MOMENTUM).flatten(1)).view_as(p)  # Nesterov's; a kernel is one matrix
                 p.mul_(1.0 - group["lr"] * WEIGHT_DECAY)
-                p.add_(way.to(p), alpha=-group["lr"] * 0.2 * math.sqrt(max(p.shape)))
+                p.add_(way.to(p), alpha=-group["lr"] * 0.2 * math.sqrt(max(len(p), p[0].numel())))
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
@@ -54,11 +56,20 @@ def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
+def _inside(part: nn.Module) -> Iterable[nn.Parameter]:
+    """Parameters of what stands between a network's first layer and its last."""
+    if isinstance(part, VideoDiT | TextEncoder):
+        yield from part.blocks.parameters()
+    elif isinstance(part, Ends):
+        for inner in (part.before, part.down, part.enter, part.leave, part.up, part.after):
+            yield from inner.parameters()
+
+
 class Optimizer:
     """What a training step and a checkpoint need of an optimiser; parameters count on from AdamW's to Muon's."""
 
     def __init__(self, module: nn.Module, lr: float) -> None:
-        hidden = [p for part in module.modules() if isinstance(part, VideoDiT) for p in part.blocks.parameters() if p.ndim == 2]
+        hidden = [p for part in module.modules() for p in _inside(part) if p.ndim in (2, 4)]
         known = {id(p) for p in hidden}
         rest = [p for p in module.parameters() if id(p) not in known]
         # Norms, biases and gains are not drawn to zero.

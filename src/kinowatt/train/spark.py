@@ -20,7 +20,7 @@ from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
 from kinowatt.models.protocols import Denoiser
 from kinowatt.models.steering import steered, steering
 from kinowatt.models.text import TextConfig, TextEncoder
-from kinowatt.train.data import HELD_OUT, STILLS
+from kinowatt.train.data import HELD_OUT
 from kinowatt.train.latents import Draw, LatentStore, latent_blocks
 from kinowatt.train.loss import velocity_loss
 from kinowatt.train.recipes import Recipe
@@ -29,8 +29,8 @@ from kinowatt.train.stages import EXAM_BLOCKS, attention, halved, in_time
 
 PATH_SHARE = 0.5  # of clips whose camera path is given as rays
 REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside of time
-SHORT, SHORT_SHARE = 5, 0.35  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
-STILL_SHARE = 0.35  # of batches: pictures, of which there are more for the same work
+SHORT, SHORT_SHARE = 5, 0.5  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
+STILL_SHARE = 0.6  # of batches: single frames of clips, of which there are more for the same work
 STILLS_PER_CLIP = 8
 
 
@@ -50,7 +50,7 @@ class Spark(nn.Module):
         mine = self.state_dict()
         patches, embed = mine["dit.patch_embedding.weight"], mine["text.embed.weight"]
         try:
-            theirs = _to_patch({k: v.float() for k, v in tensors.items()}, patches.shape[2:])
+            theirs = {k: v.float() for k, v in tensors.items()}
             old = theirs["dit.patch_embedding.weight"]
             theirs["dit.patch_embedding.weight"] = torch.cat([old, torch.zeros_like(patches[:, old.shape[1] :])], 1)
             row = {token: i + 1 for i, token in enumerate(config["text"]["vocabulary"])}
@@ -68,18 +68,6 @@ class Spark(nn.Module):
             raise WeightsError(f"these weights do not fit the recipe's network; start from others ({said})") from error
 
 
-def _to_patch(tensors: dict[str, torch.Tensor], patch: torch.Size) -> dict[str, torch.Tensor]:
-    """Weights of a network with larger tokens for one with a latent a token: each latent begins as the average one of its token."""
-    old = tensors["dit.patch_embedding.weight"]
-    cells = math.prod(old.shape[2:])
-    if cells == 1 or math.prod(patch) > 1:
-        return tensors
-    # Noise, which differs from latent to latent, should come in as strong as before, where the latents of a token weigh alike.
-    own = {"dit.patch_embedding.weight": old.sum((2, 3, 4), keepdim=True) / math.sqrt(cells)}
-    own |= {k: tensors[k].unflatten(0, (cells, -1)).mean(0) for k in ("dit.proj_out.weight", "dit.proj_out.bias")}
-    return tensors | own
-
-
 @dataclass(frozen=True, eq=False)
 class Lesson:
     """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path) and, or None, what stands beside."""
@@ -95,31 +83,26 @@ class Lesson:
 
 
 class SparkTask:
-    """Flow matching with random ceilings per latent frame on cached latents of the frozen codec."""
+    """Flow matching with random ceilings per latent frame on cached latents."""
 
     name, ema_decay = "spark", 0.9995
 
-    def __init__(
-        self, recipe: Recipe, cache: Path, folder: Path, device: torch.device, deadline: float, world: World | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float, world: World | None = None) -> None:
         self.recipe, self.device, self.lr, self.world = recipe, device, recipe.spark_lr, world
         dit = DITS[recipe.dit]
         self.model = Spark(dit, TextConfig(language.VOCABULARY, width=dit.text_dim))
         self.module: nn.Module = self.model
         self.denoiser: Denoiser = self.model if world is None else Rows(self.model, world)
-        codec_path = folder / "codec.safetensors"
-        latents = cache / f"latents-{weights.sha256(codec_path)[:12]}"
-        raw = cache / "raw" if recipe.keep_raw else None
+        latents = cache / "latents"
 
         def paths(blocks: range, deadline: float) -> list[Path]:
             """Of all blocks; each process makes its part of them."""
             own = blocks if world is None else blocks[world.rank :: world.size]
-            made = in_time(latent_blocks(raw, latents, codec_path, own, recipe.buckets, recipe.workers, device), deadline)
+            made = in_time(latent_blocks(latents, own, recipe.buckets, recipe.workers), deadline)
             return made if world is None else [path for part in world.gathered(made) for path in part]
 
         self.held_out = LatentStore(paths(range(HELD_OUT, HELD_OUT + EXAM_BLOCKS), math.inf), self.model.text)
-        stills = paths(range(STILLS, STILLS + recipe.still_blocks), deadline)
-        self.store = LatentStore(stills + paths(range(recipe.latent_blocks), deadline), self.model.text)
+        self.store = LatentStore(paths(range(recipe.latent_blocks), deadline), self.model.text)
 
     def start(self, folder: Path) -> float | None:
         """Begin with the weights of a model folder; returns the joules that they have cost. WeightsError."""
@@ -140,18 +123,17 @@ class SparkTask:
         return dataclasses.replace(draw, rows_BL=draw.rows_BL * keep)
 
     def _draw(self, generator: torch.Generator) -> Draw:
-        """A batch of clips, or of pictures."""
-        still = bool(torch.rand(1, generator=generator) < STILL_SHARE)
-        batch = self.recipe.spark_batch
-        return self.store.draw_stills(batch * STILLS_PER_CLIP, generator) if still else self.store.draw(batch, generator)
+        """A batch of clips, of parts of clips, or of pictures."""
+        still, short = (torch.rand(2, generator=generator) < torch.tensor([STILL_SHARE, SHORT_SHARE])).tolist()
+        if still:
+            return self.store.draw(self.recipe.spark_batch * STILLS_PER_CLIP, generator, window=1)
+        return self.store.draw(self.recipe.spark_batch, generator, window=SHORT if short else None)
 
     def _lesson(self, draw: Draw, generator: torch.Generator) -> Lesson:
-        """Of whole clips, or the beginning of them; with a camera path or none; with a reference beside them or none."""
+        """With a camera path or none; with a reference beside them or none."""
         clean, rays = draw.clean_BCFHW, draw.rays_BCFHW
-        frames = min(SHORT, clean.shape[2]) if torch.rand(1, generator=generator) < SHORT_SHARE else clean.shape[2]
-        clean, rays = clean[:, :, :frames], rays[:, :, :frames]
         path = torch.rand(len(clean), generator=generator) < PATH_SHARE
-        beside = draw.looks_BCFHW if frames > 1 and torch.rand(1, generator=generator) < REFERENCE_SHARE else None
+        beside = draw.looks_BCFHW if clean.shape[2] > 1 and torch.rand(1, generator=generator) < REFERENCE_SHARE else None
         rays = rays * path[:, None, None, None, None]
         if beside is not None:
             rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)

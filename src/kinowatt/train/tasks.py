@@ -1,4 +1,4 @@
-"""The things that are trained: the codec, then, on its frozen latents, the denoiser with its text encoder; skies; and phyworld."""
+"""The things that are trained: the codec, then, on its latents, the denoiser with its text encoder; skies; and phyworld."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kinowatt.grid.history import history
 from kinowatt.grid.weather_files import read
 from kinowatt.models import header
 from kinowatt.places import whole
-from kinowatt.train.codec import CodecTask, DecoderTask
+from kinowatt.train.codec import CodecTask
 from kinowatt.train.distil import DistilTask
 from kinowatt.train.loop import Task, train
 from kinowatt.train.phyworld import PHYWORLD_RECIPES, PhyWorldRecipe, PhyWorldTask
@@ -28,10 +28,9 @@ from kinowatt.train.recipes import RECIPES, Recipe
 from kinowatt.train.skies import SKIES_RECIPES, SkiesRecipe, SkiesTask
 from kinowatt.train.spark import SparkTask
 
-TRAINED = ("codec", "decoder", "spark", "distil", "skies", "phyworld")
+TRAINED = ("codec", "spark", "distil", "skies", "phyworld")
 CODEC, DENOISER = "codec.safetensors", "denoiser.safetensors"
-STARTED = ("codec", "decoder", "spark", "distil")  # these can begin with weights
-FURTHER = ("decoder", "distil")  # and these have to
+STARTED = ("codec", "spark", "distil")  # these can begin with weights; distil has to
 
 
 def run(
@@ -100,24 +99,22 @@ def run(
 def _of_spark(
     what: str, recipe: Recipe, cache: Path, folder: Path, device: torch.device, deadline: float, world: World | None
 ) -> CodecTask | SparkTask:
-    if what in ("codec", "decoder"):
-        return (CodecTask if what == "codec" else DecoderTask)(recipe, cache, device, deadline)
+    if what == "codec":
+        return CodecTask(recipe, cache, device, deadline)
     if what == "distil":
-        return DistilTask(recipe, cache, folder, device, deadline)
-    return SparkTask(recipe, cache, folder, device, deadline, world)
+        return DistilTask(recipe, cache, device, deadline)
+    return SparkTask(recipe, cache, device, deadline, world)
 
 
 def _give(what: str, folder: Path, start: Path | None) -> None:
-    """What trained weights will stand beside: under a denoiser the codec, the folder's own or a copy; beside a decoder the denoiser."""
+    """What a trained denoiser will stand beside: the codec that draws its pictures, the folder's own or a copy."""
     if what in ("spark", "distil") and not (folder / CODEC).is_file():
         if start is None or not (start / CODEC).is_file():
             raise InputError(
-                f"{folder / CODEC} is missing, and a denoiser learns on the latents of a codec; train it first (kinowatt train codec "
+                f"{folder / CODEC} is missing, and without a codec a denoiser's latents are no film; train it first (kinowatt train codec "
                 f"--folder {folder}), or name a model folder with --start"
             )
         _copy(start / CODEC, folder / CODEC)
-    if what == "decoder" and start is not None and (start / DENOISER).is_file() and not (folder / DENOISER).is_file():
-        _copy(start / DENOISER, folder / DENOISER)
 
 
 def _copy(theirs: Path, own: Path) -> None:
@@ -129,14 +126,14 @@ def _copy(theirs: Path, own: Path) -> None:
 def _recipe(what: str, name: str, weather: Path | None, start: Path | None) -> Recipe | SkiesRecipe | PhyWorldRecipe:
     """The recipe of that name. InputError for what does not go together."""
     if what not in TRAINED:
-        raise InputError(f"{what!r} cannot be trained; train codec, then spark, then decoder or distil; or skies or phyworld alone")
+        raise InputError(f"{what!r} cannot be trained; train codec, then spark, then distil; or skies or phyworld alone")
     if name not in RECIPES:
         raise InputError(f"recipe {name!r} is unknown; use {' or '.join(RECIPES)}")
     if weather is not None and what != "skies":
         raise InputError(f"{what} learns nothing from weather; only skies does")
     if start is not None and what not in STARTED:
         raise InputError(f"{what} begins from nothing; only {', '.join(STARTED)} start from weights")
-    if start is None and what in FURTHER:
+    if start is None and what == "distil":
         raise InputError(f"{what} goes on from weights; name their folder, for example --start runs/checkpoints/spark")
     if what == "distil" and start is not None and header.config(start / DENOISER).get("one_pass"):
         raise InputError(f"the weights in {start} guide themselves in one pass already; distil goes on from weights that do not")

@@ -21,8 +21,8 @@ __all__ = ["Sample", "Scene", "Toybox", "threads"]
 class Sample:
     """One clip with its truth: instance ids (T, H, W) uint8 (0: no thing, else 1 + place in `motion.things`), and what is visible.
 
-    Where every thing is and how it lies, frame by frame, is in `motion`; `depth_THW` (float32, metres along the camera's axis, infinite
-    in the sky) is there where it was asked for.
+    Where every thing is and how it lies, in every frame whether it was rendered or not, is in `motion`; `depth_THW` (float32, metres
+    along the camera's axis, infinite in the sky) is there where it was asked for.
     """
 
     clip: Clip
@@ -57,10 +57,14 @@ class Toybox:
         self.renderer = Renderer()
 
     def sample(
-        self, seed: int, size: tuple[int, int] = (256, 256), frames: int = 33, fps: float = 16.0, *, depth: bool = False, **over: Any
-    ) -> Sample:
-        """Scene number `seed`, rendered at `size` (width, height). The same seed gives the same clip; `over` fixes fields of the scene."""
-        return self.film(scene.sample(seed, **over), size, frames, fps, depth=depth)
+        self, seed: int, size: tuple[int, int] = (256, 256), frames: int = 33, fps: float = 16.0, *,
+        depth: bool = False, every: int = 1, **over: Any,
+    ) -> Sample:  # fmt: skip
+        """Scene number `seed`, rendered at `size` (width, height). The same seed gives the same clip; `over` fixes fields of the scene.
+
+        With `every` above 1 it is the same film of which only every so manieth frame is rendered.
+        """
+        return self.film(scene.sample(seed, **over), size, frames, fps, depth=depth, every=every)
 
     def pair(
         self, seed: int, field: str, value: Any, size: tuple[int, int] = (256, 256), frames: int = 33, fps: float = 16.0, *,
@@ -71,18 +75,19 @@ class Toybox:
         after = scene.changed(before, field, value, subject)
         return self.film(before, size, frames, fps, depth=depth), self.film(after, size, frames, fps, depth=depth)
 
-    def film(self, drawn: Scene, size: tuple[int, int], frames: int, fps: float, *, depth: bool = False) -> Sample:
+    def film(self, drawn: Scene, size: tuple[int, int], frames: int, fps: float, *, depth: bool = False, every: int = 1) -> Sample:
         """A scene, simulated, filmed and looked at."""
         motion = physics.simulate(drawn, frames, fps)
         path = camera.plan(drawn, motion, size[0] / size[1])
         drawn = replace(drawn, shot=path.shot)
-        values = light.uniforms(drawn, path.distance_m, 1.0 / fps) | {"DT": 1.0 / fps}
-        picture, depth_THW = self.renderer.render(motion.solids_TN16, path.rows_T44, values, light.constants(drawn), size, depth)
+        values = light.uniforms(drawn, path.distance_m, 1.0 / fps) | {"DT": every / fps}
+        solids_TN16, rows_T44 = motion.solids_TN16[::every], path.rows_T44[::every]
+        picture, depth_THW = self.renderer.render(solids_TN16, rows_T44, values, light.constants(drawn), size, depth)
         raw = picture[..., 3]
         ids = np.where(raw <= THINGS_MAX, raw, 0).astype(np.uint8)
         seen = caption.look(drawn, motion, path, raw)
-        clip = Clip(np.ascontiguousarray(picture[..., :3].transpose(0, 3, 1, 2)), fps=fps)
-        return Sample(clip, ids, drawn, motion, path.rows_T44, seen, path.distance_m, depth_THW)
+        clip = Clip(np.ascontiguousarray(picture[..., :3].transpose(0, 3, 1, 2)), fps=fps / every)
+        return Sample(clip, ids, drawn, motion, rows_T44, seen, path.distance_m, depth_THW)
 
     def captions(self, sample: Sample, n: int) -> list[str]:
         """`n` wordings of what is seen: English and Chinese (traditional and simplified) in turn, some short, some long."""

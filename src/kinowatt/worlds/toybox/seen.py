@@ -52,7 +52,7 @@ def mirrored(seen: Seen) -> Seen:
 
 def look(scene: Scene, motion: Motion, path: Path, raw_THW: np.ndarray) -> Seen:
     """Judge from the id masks what is visible."""
-    frames, pixels = raw_THW.shape[0], raw_THW[0].size
+    pixels = raw_THW[0].size
     counts = np.stack([np.bincount(frame.ravel(), minlength=256) for frame in raw_THW])
     share = counts / pixels
     visible = [k for k in range(len(motion.things)) if (share[:, k + 1] > SEEN_SHARE).mean() >= SEEN_TIME]
@@ -77,7 +77,7 @@ def look(scene: Scene, motion: Motion, path: Path, raw_THW: np.ndarray) -> Seen:
         happens = None  # the other one is out of the picture
     heading = None
     if happens in ("roll", "collide", "projectile", "domino", "wind"):
-        right = path.rows_T44[frames // 2, 1, 0]  # things move along x
+        right = path.rows_T44[len(path.rows_T44) // 2, 1, 0]  # things move along x
         heading = "right" if right * scene.heading > 0 else "left"
     says_speed = happens in ("roll", "collide", "projectile", "turn", "wind") and scene.speed != "normal"
     return Seen(things, happens, heading, scene.speed if says_speed else None, fields)
