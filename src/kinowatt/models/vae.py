@@ -175,10 +175,10 @@ class LightDecoder(nn.Module):
 
     def forward(self, latents_BCFHW: torch.Tensor, memory: Memory | None = None) -> torch.Tensor:
         """Frames (B, 3, 4F, H, W), not clamped."""
-        between_NCHW, seen_NCHW = self._interpolated(latents_BCFHW, memory)
+        between_NCHW, *beside_NCHW = self._interpolated(latents_BCFHW, memory)
         out = F.pixel_shuffle(self.enlarge(F.pad(between_NCHW, (2, 2, 2, 2), mode="replicate")), SMALL)
         if len(self.blocks):
-            out = out + self._drawn(latents_BCFHW, seen_NCHW, memory)
+            out = out + self._drawn(latents_BCFHW, torch.cat([between_NCHW, *beside_NCHW], 1), memory)
         return rearrange(out, "(b t) c h w -> b c t h w", b=latents_BCFHW.shape[0])
 
     def _drawn(self, latents_BCFHW: torch.Tensor, seen_NCHW: torch.Tensor, memory: Memory | None) -> torch.Tensor:
@@ -202,8 +202,8 @@ class LightDecoder(nn.Module):
         """What stands before a clip: its first small picture (B, 1, 3, H/4, W/4) held."""
         return unfold(latents_BCFHW[:, :, :1])
 
-    def _interpolated(self, latents_BCFHW: torch.Tensor, memory: Memory | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Small pictures of all frames (N, 3, H/4, W/4), and those between which they lie beside them (N, 9, H/4, W/4)."""
+    def _interpolated(self, latents_BCFHW: torch.Tensor, memory: Memory | None) -> list[torch.Tensor]:
+        """Small pictures (N, 3, H/4, W/4) of all frames, and those before and after them, between which they lie."""
         after = unfold(latents_BCFHW)
         past = memory.get(self) if memory is not None else None
         before = torch.cat([self.first(latents_BCFHW) if past is None else past, after[:, :-1]], 1)
@@ -211,8 +211,7 @@ class LightDecoder(nn.Module):
             memory[self] = after[:, -1:].clone()
         share = torch.arange(1, STRIDE + 1, device=after.device, dtype=after.dtype).view(1, 1, STRIDE, 1, 1, 1) / STRIDE
         between = before[:, :, None] + (after - before)[:, :, None] * share
-        beside = [side[:, :, None].expand_as(between) for side in (before, after)]
-        return between.flatten(0, 2), torch.cat([between, *beside], 3).flatten(0, 2)
+        return [x.expand_as(between).flatten(0, 2) for x in (between, before[:, :, None], after[:, :, None])]
 
 
 def bicubic() -> torch.Tensor:
