@@ -144,6 +144,29 @@ def test_bridges_keep_what_is_given(kinowatt: Run, small_model: Path, files: dic
     assert clip.frames > len(given)
 
 
+def test_what_goes_on_is_told_as_the_clip_was(kinowatt: Run, small_model: Path, tmp_path: Path) -> None:
+    """Without a prompt the clip's own label gives it: its last text into the future, its first into the past."""
+    given = ("--model", small_model, "--seconds", "1", *QUICK)
+    day, night, told = tmp_path / "day.mp4", tmp_path / "night.mp4", tmp_path / "told.mp4"
+    for out, texts in ((day, ("noon by the sea",)), (night, ("a night",)), (told, ("noon by the sea", "a night", "--at", "0.5s"))):
+        made(kinowatt("generate", *texts, "-o", out, *given), out)
+    for verb, text in [
+        (("extend", day), "noon by the sea"),
+        (("extend", told), "a night"),
+        (("extend", told, "--backward"), "noon by the sea"),
+        (("loop", day), "noon by the sea"),
+        (("connect", told, night), "a night"),
+        (("connect", day, night), "one scene turns into the other"),
+        (("extend", day, "--prompt", "a red ball"), "a red ball"),
+    ]:
+        ran = kinowatt(*verb, "-o", tmp_path / "a.mp4", *given)
+        assert made(ran, tmp_path / "a.mp4")[1]["shot"]["prompt"] == text
+        assert ("label says" in ran.err) == (text in ("noon by the sea", "a night"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert_one_sentence(kinowatt("extend", day, "--prompt", "", "-o", empty / "b.mp4", *given), empty, "empty")
+
+
 def assert_one_sentence(ran: Ran, folder: Path, *words: str) -> None:
     """Exit code 2, one line, and nothing written."""
     assert ran.code == 2, ran

@@ -10,15 +10,18 @@ import typer
 
 from kinowatt.cli.given import Given
 from kinowatt.cli.take import How, is_picture, make, say_plan
+from kinowatt.cli.words import say
 from kinowatt.engine.bridge import Way, bridge
-from kinowatt.errors import ShotError
+from kinowatt.errors import MediaError, PromptError, ShotError
 from kinowatt.media.camera_path import read as read_path
 from kinowatt.media.image import read_image
+from kinowatt.media.provenance import read_label
 from kinowatt.media.video import read_video
 from kinowatt.models import specs
 from kinowatt.shot import END, MAX_SECONDS, START, Anchor, Camera, Shot, remix
 
 Negative = Annotated[str, typer.Option(help="what should not be seen")]
+GOES_ON = "the scene goes on"  # what stands where nothing is said
 
 
 def generate_verb(
@@ -56,31 +59,33 @@ def generate_verb(
 def extend_verb(
     clip: Path,
     given: Given,
-    prompt: Annotated[str, typer.Option(help="what happens there")] = "the scene goes on",
+    prompt: Annotated[str | None, typer.Option(help="what happens there; default: what the clip's own label says")] = None,
     backward: Annotated[bool, typer.Option("--backward", help="into the past")] = False,
 ) -> None:
     """Run a clip on into the future, or with --backward into the past."""
-    _bridge("extend", given.shot(prompt), [clip], "backward" if backward else "forward", given.how())
+    text = _text(prompt, [clip], GOES_ON, first=backward)
+    _bridge("extend", given.shot(text), [clip], "backward" if backward else "forward", given.how())
 
 
 def connect_verb(
     before: Path,
     after: Path,
     given: Given,
-    prompt: Annotated[str, typer.Option(help="what happens in between")] = "one scene turns into the other",
+    prompt: Annotated[str | None, typer.Option(help="what happens in between; default: the text of both labels, if it is one")] = None,
     blend: Annotated[bool, typer.Option("--blend", help="let the end of the one dissolve into the beginning of the other")] = False,
 ) -> None:
     """Fill the time between two clips, or with --blend draw the one over into the other."""
-    _bridge("connect", given.shot(prompt), [before, after], "blend" if blend else "connect", given.how())
+    text = _text(prompt, [before, after], "one scene turns into the other")
+    _bridge("connect", given.shot(text), [before, after], "blend" if blend else "connect", given.how())
 
 
 def loop_verb(
     clip: Path,
     given: Given,
-    prompt: Annotated[str, typer.Option(help="what happens on the way back")] = "the scene goes on",
+    prompt: Annotated[str | None, typer.Option(help="what happens on the way back; default: what the clip's own label says")] = None,
 ) -> None:
     """Lead a clip back to its own beginning."""
-    _bridge("loop", given.shot(prompt), [clip], "loop", given.how())
+    _bridge("loop", given.shot(_text(prompt, [clip], GOES_ON)), [clip], "loop", given.how())
 
 
 def remix_verb(
@@ -96,6 +101,32 @@ def remix_verb(
     if request.seconds is None:
         request = replace(request, seconds=min(source.seconds, MAX_SECONDS))
     _shoot("remix", remix(request, source, strength=strength), given.how())
+
+
+def _text(prompt: str | None, files: list[Path], otherwise: str, first: bool = False) -> str:
+    """The prompt that was given; else the one that the labels of all these clips agree on, and a note of it; else what says nothing.
+
+    Of a clip that was told in several texts, the one at its end counts, or at its beginning.
+    """
+    if prompt is not None:
+        return prompt
+    own = {_told(path, first) for path in files}
+    text = own.pop()
+    if own or text is None:
+        return otherwise
+    say.print(f"note: the prompt is what the clip's own label says: {text}", markup=False)
+    return text
+
+
+def _told(path: Path, first: bool) -> str | None:
+    """The last text of a clip, or the first, as its label gives it; None if none can be read there."""
+    try:
+        shot = read_label(path)["shot"]
+        text = shot["prompt"] if first or not shot.get("storyboard") else shot["storyboard"][-1][1]
+        Shot(text)  # a label may say anything
+    except (MediaError, PromptError, KeyError, IndexError, TypeError, AttributeError):
+        return None
+    return str(text)
 
 
 def _place(text: str, read: Any, strength: float) -> Anchor:
