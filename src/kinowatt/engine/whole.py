@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,9 +55,6 @@ class Whole:
         tell(resume.done if resume else 0, len(rows) - 1, None, None)
         solver, notes = self._solver(rows, known.ceiling_1F, resume)
         inside = known.ceiling_1F.shape[1] - known.outside
-        # Two strengths are those of the model; one that is named would count for both of its networks.
-        guidance = shot.guidance if self.plan.guidance_low is None else None
-        means = {"steps": shot.steps, "guidance": guidance, "cache": shot.cache, "size": shot.size}
 
         def replan(done: int, schedule_SF: torch.Tensor) -> torch.Tensor:
             nonlocal rows
@@ -70,7 +68,7 @@ class Whole:
         def step(done: int, of: int, x: torch.Tensor, clean: torch.Tensor) -> None:
             look = functools.partial(self._look, clean[:, :, :inside])
             memory = {name: tensor.numpy() for name, tensor in solver.memory().items()}
-            tell(done, of, State(done, x.cpu().numpy(), rows.cpu().numpy(), means, memory), look)
+            tell(done, of, State(done, x.cpu().numpy(), rows.cpu().numpy(), self._means(), memory), look)
 
         for cached in self.step_caches:
             cached.begin(rows)
@@ -94,6 +92,13 @@ class Whole:
         if len(rows) - 1 != shot.steps:
             notes.append(f"{len(rows) - 1} steps were taken instead of {shot.steps}, to keep to the budget")
         return latents, len(rows) - 1, notes
+
+    def _means(self) -> dict[str, Any]:
+        """With what the latents were made, for the state that is saved."""
+        shot = self.plan.shot
+        # Two strengths are those of the model; one that is named would count for both of its networks.
+        guidance = shot.guidance if self.plan.guidance_low is None else None
+        return {"steps": shot.steps, "guidance": guidance, "cache": shot.cache, "size": shot.size}
 
     def _solver(self, rows_SF: torch.Tensor, ceiling_1F: torch.Tensor, resume: State | None) -> tuple[solvers.Solver, list[str]]:
         """The model's own, where the frames' levels allow it; else Euler's, and a note."""

@@ -68,14 +68,9 @@ def run(
     deadline = begun + wall_s * data_share if data_share else math.inf
     with Meter(zone=zone) as meter:
         with meter.phase("data"):
-            task: Task
             if isinstance(recipe, Recipe):
                 _give(what, folder, start)
-                task = _of_spark(what, recipe, cache, folder, device, deadline, world)
-            elif isinstance(recipe, SkiesRecipe):
-                task = SkiesTask(recipe, device, None if weather is None else history(read(weather)))
-            else:
-                task = PhyWorldTask(recipe, device)
+            task = _task(what, recipe, cache, device, deadline, world, weather)
         spent_J = task.start(start) if start is not None and isinstance(task, CodecTask | SparkTask) else 0.0
         left_s = wall_s - (time.monotonic() - begun) if data_share else wall_s
         least_s = max(left_s, wall_s / 10.0)
@@ -96,9 +91,20 @@ def run(
     return receipt
 
 
-def _of_spark(
-    what: str, recipe: Recipe, cache: Path, folder: Path, device: torch.device, deadline: float, world: World | None
-) -> CodecTask | SparkTask:
+def _task(
+    what: str,
+    recipe: Recipe | SkiesRecipe | PhyWorldRecipe,
+    cache: Path,
+    device: torch.device,
+    deadline: float,
+    world: World | None,
+    weather: Path | None,
+) -> Task:
+    """What is trained, with its data."""
+    if isinstance(recipe, SkiesRecipe):
+        return SkiesTask(recipe, device, None if weather is None else history(read(weather)))
+    if isinstance(recipe, PhyWorldRecipe):
+        return PhyWorldTask(recipe, device)
     if what == "codec":
         return CodecTask(recipe, cache, device, deadline)
     if what == "distil":
