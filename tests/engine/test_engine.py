@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,6 +178,14 @@ def test_too_little_memory_is_a_fault_of_the_device(camera: Engine, monkeypatch:
 def test_an_anchor_after_the_end_is_refused(camera: Engine) -> None:
     with pytest.raises(ShotError, match="after the end"):
         camera.generate(shot(anchors=(Anchor(footage(1), 7.0),)))
+
+
+def test_openvino_reports_nothing_to_its_makers() -> None:
+    """In a process of its own, for what was imported once stays."""
+    pytest.importorskip("openvino")
+    said = "import kinowatt, openvino.tools.ovc.convert_impl as theirs; print(theirs.tm.__name__)"
+    ran = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
 
 
 def test_openvino_agrees_with_torch(camera: Engine, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
