@@ -18,6 +18,7 @@ from kinowatt.engine.bridge import bridge
 from kinowatt.engine.engine import Engine
 from kinowatt.engine.load import load
 from kinowatt.engine.plan import fill
+from kinowatt.engine.runtime import OpenVinoRuntime
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.shot import END, OUTSIDE, START, Anchor, Shot, connect, extend, loop, remix
@@ -186,6 +187,16 @@ def test_openvino_reports_nothing_to_its_makers() -> None:
     said = "import kinowatt, openvino.tools.ovc.convert_impl as theirs; print(theirs.tm.__name__)"
     ran = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
+
+
+def test_a_decoder_without_a_network_is_not_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("KINOWATT_CACHE", str(tmp_path))
+    runtime = load("spark", "cpu", Ways("openvino")).runtime
+    assert isinstance(runtime, OpenVinoRuntime)
+    assert torch.cat(list(runtime.decode_stream(torch.zeros(1, 48, 3, 2, 2))), 2).shape == (1, 3, 9, 32, 32)
+    assert [kind for _, _, kind in runtime._networks((1, 48, 3, 2, 2), (8, 160), (1, 2))] == ["dit", "dit"]
+    assert not list(tmp_path.rglob("decoder-*"))
 
 
 def test_openvino_agrees_with_torch(camera: Engine, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ class _DecoderStep(torch.nn.Module):
 
 
 class OpenVinoRuntime(TorchRuntime):
-    """Denoiser and decoder through OpenVINO: converted once per shape and weights, kept in the cache folder."""
+    """The denoiser, and a decoder that has a network, through OpenVINO: converted once per shape and weights, kept in the cache folder."""
 
     chunk = 3  # latent frames that are decoded at once
 
@@ -159,11 +159,20 @@ class OpenVinoRuntime(TorchRuntime):
             level = torch.zeros(batch * one, frames)
             x = torch.zeros(batch * one, self._model.dit.config.in_channels, frames, height, width)
             yield self._model.dit, (x, level, torch.zeros(batch * one, *text_LD)), "dit"
-        step, latents = _DecoderStep(self._model.codec.decoder), torch.zeros(1, channels, self.chunk, height, width)
-        yield step, (latents, *step.blank(latents)), "decoder"
+        if self._converts_decoder:
+            step, latents = _DecoderStep(self._model.codec.decoder), torch.zeros(1, channels, self.chunk, height, width)
+            yield step, (latents, *step.blank(latents)), "decoder"
+
+    @property
+    def _converts_decoder(self) -> bool:
+        """An interpolation alone torch does sooner, and it needs no converting (LOG.md)."""
+        return len(self._model.codec.decoder.blocks) > 0
 
     def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
         """Frames in [-1, 1], three latent frames at a time."""
+        if not self._converts_decoder:
+            yield from super().decode_stream(latents_BCFHW)
+            return
         codec = self._model.codec
         raw = codec.raw(latents_BCFHW)
         step = _DecoderStep(codec.decoder)
