@@ -22,7 +22,7 @@ from kinowatt.models.vae import LightDecoder, MemoryBlock
 from kinowatt.models.wan_model import WanModel
 
 # Of CPU time at 7.5 W per core, to convert one of spark's networks for one shape, or to read it from the cache folder: upper ends (LOG.md).
-CONVERT_J, READ_J = 80.0, 1.5
+CONVERT_J, READ_J = 40.0, 1.5
 
 
 class Runtime(Protocol):
