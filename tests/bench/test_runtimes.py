@@ -83,6 +83,16 @@ def test_a_compiled_model_says_so(folder: Path) -> None:
     assert all(block._compiled_call_impl is not None for block in loaded.experts.high.blocks)
 
 
+def kinds_before_products(kind: str, called: str) -> set[str]:
+    """What stands before the matrix products of that name, at their first input, in the kept network of that kind."""
+    import openvino
+
+    (path,) = cache_folder().glob(f"{kind}-????????????????.xml")
+    products = [op for op in openvino.Core().read_model(path).get_ops() if op.get_type_name() == "MatMul" and called in op.friendly_name]
+    assert products
+    return {op.input_value(0).get_node().get_type_name() for op in products}
+
+
 def test_openvino_is_alike_and_int8_less_so_and_both_are_kept(folder: Path, exact: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     pytest.importorskip("nncf")
@@ -94,6 +104,8 @@ def test_openvino_is_alike_and_int8_less_so_and_both_are_kept(folder: Path, exac
     assert rounded_dB > 20
     kept = {path.name: path.stat().st_mtime_ns for path in cache_folder().glob("*.xml")}
     assert sorted(name.rsplit("-", 1)[0] for name in kept) == ["wan", "wan-int8"]
+    assert kinds_before_products("wan-int8", "aten::linear") == {"FakeQuantize"}
+    assert "FakeQuantize" not in kinds_before_products("wan-int8", "aten::matmul"), "what turns positions is not rounded"
     monkeypatch.setattr("kinowatt.engine.openvino.converted", None)  # is not called again
     assert likeness(folder, exact, "openvino", int8=True)[0] == pytest.approx(rounded_dB, abs=0.5)
     assert {path.name: path.stat().st_mtime_ns for path in cache_folder().glob("*.xml")} == kept

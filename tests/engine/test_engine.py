@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -181,12 +182,19 @@ def test_an_anchor_after_the_end_is_refused(camera: Engine) -> None:
         camera.generate(shot(anchors=(Anchor(footage(1), 7.0),)))
 
 
-def test_openvino_reports_nothing_to_its_makers() -> None:
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("openvino.tools.ovc.convert_impl as theirs; print(theirs.tm.__name__)", "openvino.tools.ovc.telemetry_stub"),
+        ("huggingface_hub.constants as theirs; print(theirs.HF_HUB_DISABLE_TELEMETRY)", "True"),
+    ],
+)
+def test_nothing_is_reported_to_the_makers_of_libraries(asked: str, said: str) -> None:
     """In a process of its own, for what was imported once stays."""
-    pytest.importorskip("openvino")
-    said = "import kinowatt, openvino.tools.ovc.convert_impl as theirs; print(theirs.tm.__name__)"
-    ran = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
+    pytest.importorskip(asked.split(".")[0])
+    own = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
+    ran = subprocess.run([sys.executable, "-c", f"import kinowatt, {asked}"], capture_output=True, text=True, check=True, env=own)
+    assert ran.stdout.strip() == said
 
 
 def test_a_decoder_without_a_network_is_not_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
