@@ -69,12 +69,12 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random codec and denoiser: everything works, nothing looks like anything."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    config = CodecConfig(decoder_widths=(24, 16, 16, 8), decoder_blocks=(1, 1, 1, 1))
-    codec = VideoCodec(config)
+    sizes = CodecConfig(decoder_widths=(24, 16, 16, 8), decoder_blocks=(1, 1, 1, 1))
+    codec = VideoCodec(sizes)
     for parameter in codec.decoder.parameters():
         if parameter.ndim > 1:  # the default start is so small that all latents would look alike
             torch.nn.init.kaiming_normal_(parameter)
-    weights.save(folder / "codec.safetensors", dict(codec.state_dict()), {"codec": dataclasses.asdict(config)})
+    weights.save(folder / "codec.safetensors", dict(codec.state_dict()), {"codec": dataclasses.asdict(sizes)})
     dit = dataclasses.replace(DITS["xs"], layers=2)
     text = TextConfig(language.VOCABULARY, width=dit.text_dim)
     network = VideoDiT(dit)
@@ -82,7 +82,8 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.nn.init.normal_(linear.weight, std=0.05)
     tensors = {f"dit.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"text.{k}": v for k, v in TextEncoder(text).state_dict().items()}
-    weights.save(folder / "denoiser.safetensors", tensors, {"dit": dataclasses.asdict(dit), "text": text.to_json(), "shift": 2.0})
+    config = {"dit": dataclasses.asdict(dit), "text": text.to_json(), "shift": 2.0, "standing": 0.9}
+    weights.save(folder / "denoiser.safetensors", tensors, config)
     return folder
 
 

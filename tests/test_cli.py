@@ -147,6 +147,7 @@ def test_bridges_keep_what_is_given(kinowatt: Run, small_model: Path, files: dic
 def test_what_goes_on_is_told_as_the_clip_was(kinowatt: Run, small_model: Path, tmp_path: Path) -> None:
     """Without a prompt the clip's own label gives it: its last text into the future, its first into the past."""
     given = ("--model", small_model, "--seconds", "1", *QUICK)
+    free = ("--model", small_model, "--seconds", "1", "--size", "64x48", "--steps", "2", "--runtime", "torch")
     day, night, told = tmp_path / "day.mp4", tmp_path / "night.mp4", tmp_path / "told.mp4"
     for out, texts in ((day, ("noon by the sea",)), (night, ("a night",)), (told, ("noon by the sea", "a night", "--at", "0.5s"))):
         made(kinowatt("generate", *texts, "-o", out, *given), out)
@@ -159,9 +160,13 @@ def test_what_goes_on_is_told_as_the_clip_was(kinowatt: Run, small_model: Path, 
         (("connect", day, night), "one scene turns into the other"),
         (("extend", day, "--prompt", "a red ball"), "a red ball"),
     ]:
-        ran = kinowatt(*verb, "-o", tmp_path / "a.mp4", *given)
-        assert made(ran, tmp_path / "a.mp4")[1]["shot"]["prompt"] == text
+        ran = kinowatt(*verb, "-o", tmp_path / "a.mp4", *free)
+        label = made(ran, tmp_path / "a.mp4")[1]["shot"]
+        assert label["prompt"] == text
+        assert label["seed"] == 1, "from the same noise comes more of the same place"
         assert ("label says" in ran.err) == (text in ("noon by the sea", "a night"))
+    ran = kinowatt("extend", day, "-o", tmp_path / "a.mp4", "--seed", 5, *free)
+    assert made(ran, tmp_path / "a.mp4")[1]["shot"]["seed"] == 5
     empty = tmp_path / "empty"
     empty.mkdir()
     assert_one_sentence(kinowatt("extend", day, "--prompt", "", "-o", empty / "b.mp4", *given), empty, "empty")

@@ -57,7 +57,7 @@ class Anchor:
 class CameraKey:
     """A key frame of a camera path: second, place and what is looked at (x right, y ahead, z up; any unit), and focal length.
 
-    `focal_mm` is full-frame equivalent (24 mm high sensor).
+    `focal_mm` is full-frame equivalent (24 mm high sensor). The ground lies at z = 0: noise that stands in the world stands there.
     """
 
     at_s: float

@@ -20,6 +20,7 @@ from kinowatt.engine.load import load
 from kinowatt.engine.plan import Roll, fill, roll_of
 from kinowatt.engine.rollout import Rolling, Scenes, noise_of
 from kinowatt.engine.solvers import Euler, Heun
+from kinowatt.engine.standing import PLAIN
 from kinowatt.engine.state import State
 from kinowatt.engine.ways import Ways
 from kinowatt.errors import BudgetError, ShotError, WeightsError
@@ -65,9 +66,13 @@ def exact_velocity(x_1CFHW: torch.Tensor, level_1F: torch.Tensor, step: int) -> 
     return v[None, None, ..., None]
 
 
-def antithetic(frame: int) -> torch.Tensor:
-    half = torch.randn(1, 1, 1, SAMPLES // 2, 1, generator=torch.Generator().manual_seed(frame), dtype=torch.float64)
+def antithetic(part: int, begin: int) -> torch.Tensor:
+    half = torch.randn(1, 1, 6, SAMPLES // 2, 1, generator=torch.Generator().manual_seed(part), dtype=torch.float64)
     return torch.cat([half, -half], 3)
+
+
+def plain(seed: int, shape_1CWHW: tuple[int, ...]) -> rollout.Noise:
+    return noise_of(seed, shape_1CWHW, PLAIN)
 
 
 def rolled(roll: Roll, known: dict[int, float] | None = None) -> torch.Tensor:
@@ -120,7 +125,7 @@ def towards(value: float, calls: list[float]) -> Callable[[torch.Tensor, torch.T
 def test_each_frame_is_drawn_under_the_text_of_its_time() -> None:
     roll, calls = Roll(frames=30, window=9, stride=6, steps=12), list[float]()
     scenes = Scenes([0, 10, 21], [towards(v, calls) for v in (1.0, 2.0, 3.0)])
-    rolling, made = Rolling(roll, {}, noise_of(3, (1, 1, 1, 2, 2)), 2.0), list[torch.Tensor]()
+    rolling, made = Rolling(roll, {}, plain(3, (1, 1, 9, 2, 2)), 2.0), list[torch.Tensor]()
     while rolling.done < roll.total:
         made += rolling.step(Euler(), scenes)
     values = torch.cat(made, 2)[0, 0, :, 0, 0]
@@ -129,9 +134,9 @@ def test_each_frame_is_drawn_under_the_text_of_its_time() -> None:
 
 
 def test_history_is_shown_a_little_noisy_and_what_is_given_as_it_is() -> None:
-    roll, shape = Roll(frames=8, window=4, stride=2, steps=20), (1, 1, 1, 50, 50)
-    given = torch.full(shape, 7.0)
-    rolling, seen, made = Rolling(roll, {3: (given, 0.0)}, noise_of(3, shape), 1.0), [], list[torch.Tensor]()
+    roll, noise = Roll(frames=8, window=4, stride=2, steps=20), plain(3, (1, 1, 4, 50, 50))
+    given = torch.full((1, 1, 1, 50, 50), 7.0)
+    rolling, seen, made = Rolling(roll, {3: (given, 0.0)}, noise, 1.0), [], list[torch.Tensor]()
 
     def velocity(x: torch.Tensor, level: torch.Tensor, step: int) -> torch.Tensor:
         seen.append((x, level[0]))
@@ -148,16 +153,16 @@ def test_history_is_shown_a_little_noisy_and_what_is_given_as_it_is() -> None:
             torch.testing.assert_close(level, torch.tensor([min(rollout.HISTORY, moves), 0.0, moves, moves]))
             assert torch.equal(x[:, :, 1:2], given)
             assert float((x[0, 0, 0] - 5.0 * (1 - level[0])).std()) == pytest.approx(float(level[0]), rel=0.05)
-    own, other = noise_of(3, shape)(2), noise_of(3, shape)(-3)
+    own, other = noise(0, 0)[:, :, 2:], noise(1, 2)[:, :, :2]  # of frames 2 and 3
     assert float((own * other).mean().abs()) < 0.1, "its own noise would tell what it was made of"
 
 
-def test_noise_of_a_frame_is_its_own() -> None:
-    shape = (1, 2, 1, 3, 3)
-    a, b = noise_of(1, shape), noise_of(2, shape)
-    assert torch.equal(a(7), a(7))
-    assert not torch.equal(a(7), a(8))
-    assert not torch.equal(a(7), b(7))
+def test_noise_of_a_part_is_its_own() -> None:
+    shape = (1, 2, 3, 3, 3)
+    a, b = plain(1, shape), plain(2, shape)
+    assert torch.equal(a(7, 0), a(7, 0))
+    assert not torch.equal(a(7, 0), a(8, 0))
+    assert not torch.equal(a(7, 0), b(7, 0))
 
 
 @pytest.fixture(scope="module")

@@ -217,6 +217,7 @@ def test_extension_goes_on_in_latent_space(shop: Shop, monkeypatch: pytest.Monke
     body = {"prompt": "on", "seconds": "0.5", "steps": 2, "video": {"id": parent}}
     longer = shop.client.post("/v1/videos/extensions", json=body).json()
     assert (longer["seconds"], longer["mode"], longer["sources"]) == ("1", "forward", [parent])
+    assert longer["seed"] == 1, "from the parent's noise comes more of the same place"
     shop.work()
     assert given[0] is not None
     clip = read_video(output(shop, longer["id"]))

@@ -31,18 +31,19 @@ def test_one_frame_is_always_free() -> None:
 
 def test_velocity_loss_is_zero_for_the_true_velocity_and_ignores_given_frames() -> None:
     clean = torch.zeros(16, 2, 5, 3, 3)
+    at = loss.noised(clean, 2.0, torch.Generator().manual_seed(3))
 
     def exact(x: torch.Tensor, level: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         up = level[:, None, :, None, None]
         # Clean is zero, so x = level * noise; where a frame is given the answer may be anything.
         return torch.where(up > 0, x / up.clamp(min=1e-6), torch.full_like(x, 1e6))
 
-    assert float(loss.velocity_loss(exact, clean, torch.zeros(16, 1, 1), 2.0, torch.Generator().manual_seed(3))) < 1e-8
+    assert float(loss.velocity_loss(exact, at, clean, torch.zeros(16, 1, 1))) < 1e-8
 
     def wrong(x: torch.Tensor, level: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         return exact(x, level, text) + 1.0
 
-    value = float(loss.velocity_loss(wrong, clean, torch.zeros(16, 1, 1), 2.0, torch.Generator().manual_seed(3)))
+    value = float(loss.velocity_loss(wrong, at, clean, torch.zeros(16, 1, 1)))
     assert abs(value - 1.0) < 1e-4
 
 

@@ -64,7 +64,7 @@ def extend_verb(
 ) -> None:
     """Run a clip on into the future, or with --backward into the past."""
     text = _text(prompt, [clip], GOES_ON, first=backward)
-    _bridge("extend", given.shot(text), [clip], "backward" if backward else "forward", given.how())
+    _bridge("extend", _in_its_world(given.shot(text), given, clip), [clip], "backward" if backward else "forward", given.how())
 
 
 def connect_verb(
@@ -76,7 +76,7 @@ def connect_verb(
 ) -> None:
     """Fill the time between two clips, or with --blend draw the one over into the other."""
     text = _text(prompt, [before, after], "one scene turns into the other")
-    _bridge("connect", given.shot(text), [before, after], "blend" if blend else "connect", given.how())
+    _bridge("connect", _in_its_world(given.shot(text), given, before), [before, after], "blend" if blend else "connect", given.how())
 
 
 def loop_verb(
@@ -85,7 +85,8 @@ def loop_verb(
     prompt: Annotated[str | None, typer.Option(help="what happens on the way back; default: what the clip's own label says")] = None,
 ) -> None:
     """Lead a clip back to its own beginning."""
-    _bridge("loop", given.shot(_text(prompt, [clip], GOES_ON)), [clip], "loop", given.how())
+    text = _text(prompt, [clip], GOES_ON)
+    _bridge("loop", _in_its_world(given.shot(text), given, clip), [clip], "loop", given.how())
 
 
 def remix_verb(
@@ -127,6 +128,16 @@ def _told(path: Path, first: bool) -> str | None:
     except (MediaError, PromptError, KeyError, IndexError, TypeError, AttributeError):
         return None
     return str(text)
+
+
+def _in_its_world(shot: Shot, given: Given, clip: Path) -> Shot:
+    """The shot with the seed of the clip's label, unless another was given: from the same noise comes more of the same place."""
+    if given.seed is not None:
+        return shot
+    try:
+        return replace(shot, seed=int(read_label(clip)["shot"]["seed"]))
+    except (MediaError, ShotError, KeyError, TypeError, ValueError):  # a label may say anything
+        return shot
 
 
 def _place(text: str, read: Any, strength: float) -> Anchor:

@@ -17,7 +17,7 @@ from kinowatt.energy.ledger import Ledger
 from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Prediction
 from kinowatt.energy.processors import cpu_name
-from kinowatt.engine import conditioning, cost, enlarge
+from kinowatt.engine import conditioning, cost, enlarge, standing
 from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
 from kinowatt.engine.camera_path import steering_of
 from kinowatt.engine.canvas import on_canvas
@@ -198,17 +198,19 @@ class Engine:
         def told(done: int, of: int, state: State | None, look: Callable[[], np.ndarray] | None) -> None:
             tell(Progress("denoise", done, of, meter.so_far(), state, look))
 
+        dice = standing.dice(plan, self._path(plan), self.model.spec)
         if plan.roll is not None:
             assert isinstance(self.model, Model)
             with tempfile.TemporaryDirectory(prefix="kinowatt-") as folder, meter.phase("denoise"):
                 decoding = functools.partial(meter.phase, "decode")
-                rollout = Rollout(plan, self.model, self.runtime.denoiser, self.device, aside or Path(folder), decoding, self.step_caches)
+                own, network = aside or Path(folder), self.runtime.denoiser
+                rollout = Rollout(plan, self.model, network, self.device, own, decoding, dice, self.step_caches)
                 rollout.give(known)
                 del known  # as long as the clip
                 limit = None if pace is None else pace.left
                 frames_TCHW, past = rollout.run(text, anchors, self._path(plan), told, resume, limit)
             return frames_TCHW, notes + self._losses(plan, plan.roll.window), past, plan.roll.steps
-        whole = Whole(plan, self.model, self.runtime, self.device, self.step_caches)
+        whole = Whole(plan, self.model, self.runtime, self.device, self.step_caches, dice)
         steering = self._steering(plan, known)
         with meter.phase("denoise"):
             latents, steps, more = whole.denoise(text, known, steering, told, resume, None if pace is None else pace.left)
@@ -244,7 +246,8 @@ class Engine:
                 text = self.model.text.encode([plan.tokens, plan.negative]).to(self.device)
             anchors, _ = self._fit(plan)
             means = {"steps": steps, "guidance": plan.shot.guidance, "cache": plan.shot.cache, "size": plan.shot.size}
-            refiner = enlarge.Refiner(self.runtime, self.device, plan, self.model.shift, self.model.spec.fps, text, anchors, means)
+            spec, dice = self.model.spec, standing.dice(plan, plan.shot.camera.path, self.model.spec)
+            refiner = enlarge.Refiner(self.runtime, self.device, plan, self.model.shift, spec.fps, text, anchors, means, dice)
             return refiner.enlarge(frames_TCHW, latents, told, resume)
 
     def _losses(self, plan: Plan, latent_frames: int) -> list[str]:

@@ -21,6 +21,7 @@ from kinowatt.engine.canvas import off_canvas, on_canvas, resized
 from kinowatt.engine.plan import Plan
 from kinowatt.engine.runtime import Runtime
 from kinowatt.engine.stages import Stage
+from kinowatt.engine.standing import Dice
 from kinowatt.engine.state import State
 from kinowatt.errors import ShotError
 from kinowatt.media.image import fit
@@ -89,6 +90,7 @@ class Refiner:
     text_2LD: torch.Tensor  # of the prompt, and against it
     anchors: Sequence[Anchor]  # of the plan, fitted to its size
     means: Mapping[str, object]  # for the state that is saved
+    dice: Dice
 
     def enlarge(self, frames_TCHW: np.ndarray, latents_1CFHW: np.ndarray, tell: Told, resume: State | None = None) -> np.ndarray:
         """The small clip at the plan's size, or what `left` gave, if `resume` is a state that was saved while enlarging.
@@ -156,8 +158,7 @@ class Refiner:
 
     def _start(self, cond: Conditioning, number: int, resume: State | None) -> torch.Tensor:
         if resume is None:
-            dice = torch.Generator().manual_seed(self.plan.shot.seed + 1 + number)
-            return torch.randn(cond.known_BCFHW.shape, generator=dice).to(self.device)
+            return self.dice(cond.known_BCFHW.shape, self.plan.shot.seed + 1 + number).to(self.device)
         if resume.latents_1CFHW.shape != cond.known_BCFHW.shape:
             raise ShotError("the saved state belongs to another shot; begin anew")
         return torch.from_numpy(resume.latents_1CFHW).to(self.device)

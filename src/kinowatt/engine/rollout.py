@@ -24,6 +24,7 @@ from kinowatt.engine.noise import noise_levels, shifted, up
 from kinowatt.engine.plan import Plan, Roll
 from kinowatt.engine.sample import Guided, solver_of
 from kinowatt.engine.solvers import Solver, Velocity
+from kinowatt.engine.standing import Dice
 from kinowatt.engine.state import Growing, State, Told
 from kinowatt.engine.step_cache import StepCache
 from kinowatt.errors import OutputError, ShotError
@@ -36,19 +37,18 @@ from kinowatt.shot import Anchor, CameraKey
 HISTORY = 0.1  # the level of noise at which the network is shown what it has made before (LOG.md)
 SPARE_BYTES = 64 * 2**20  # left free beside the frames
 Piece = tuple[torch.Tensor, float]  # of an anchor: one latent frame (1, C, 1, H, W) and its ceiling
-Noise = Callable[[int], torch.Tensor]  # of a latent frame (1, C, 1, H, W)
+Noise = Callable[[int, int], torch.Tensor]  # of a part's window (1, C, W, H, W), by its number and its first frame
 
 
-def noise_of(seed: int, shape_1C1HW: Sequence[int]) -> Noise:
-    """The noise of each latent frame by itself, drawn on the CPU: the same wherever a take begins or goes on.
+def noise_of(seed: int, shape_1CWHW: Sequence[int], dice: Dice) -> Noise:
+    """The noise of each part's window, the same wherever a take begins or goes on.
 
-    That of -1 - f is for frame f once it is history: its own would tell the network what it was made of.
+    What stands in the world stands there in all parts, so that the next one shows the same place. The rest a part has anew, for its
+    history, too: that of the part before would tell the network what the history was made of.
     """
 
-    def draw(frame: int) -> torch.Tensor:
-        key = (seed, frame) if frame >= 0 else (seed, -1 - frame, 1)
-        mixed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
-        return torch.randn(tuple(shape_1C1HW), generator=torch.Generator().manual_seed(mixed))
+    def draw(part: int, begin: int) -> torch.Tensor:
+        return dice(shape_1CWHW, seed, begin, part)
 
     return draw
 
@@ -95,14 +95,18 @@ class Rolling:
     ) -> None:
         self.roll, self.known, self.noise, self.shift, self.done = roll, known, noise, shift, done
         self.begin = roll.begin(done)
+        self.drawn = self._draw()
         self.x = torch.cat([self._entering(f) for f in self._frames], 2) if x is None else x
 
     @property
     def _frames(self) -> range:
         return range(self.begin, self.begin + self.roll.window)
 
+    def _draw(self) -> torch.Tensor:
+        return self.noise(self.done // self.roll.steps, self.begin)
+
     def _entering(self, frame: int) -> torch.Tensor:
-        noise = self.noise(frame)
+        noise = self.drawn[:, :, frame - self.begin : frame - self.begin + 1]
         if frame not in self.known:
             return noise
         latent, ceiling = self.known[frame]
@@ -119,8 +123,7 @@ class Rolling:
         """The same velocity of a window whose history is a little noisy, never more so than what moves; what is given stays as it is."""
         history = range(self.begin, self.roll.part(self.done).start)
         mine = [f in history and self.known.get(f, (None, 1.0))[1] > 0.0 for f in self._frames]
-        nothing = torch.zeros_like(self.x[:, :, :1])
-        noise = torch.cat([self.noise(-1 - f).to(self.x) if own else nothing for f, own in zip(self._frames, mine, strict=True)], 2)
+        noise = self.drawn.to(self.x)
         own = torch.tensor(mine, device=self.x.device)
 
         def noisy(x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
@@ -140,10 +143,11 @@ class Rolling:
             self.x = solver.step(velocity, self.x, level, after, self.done)
         self.done += 1
         clean = [self.frame(f) for f in range(self.roll.clean(self.done - 1), self.roll.clean(self.done))]
-        begin = self.roll.begin(self.done)
-        for frame in range(self.begin + self.roll.window, begin + self.roll.window):
-            self.x = torch.cat([self.x[:, :, 1:], self._entering(frame).to(self.x)], 2)
-        self.begin = begin
+        if self.done % self.roll.steps == 0 and self.done < self.roll.total:
+            entered, self.begin = self.begin + self.roll.window, self.roll.begin(self.done)
+            self.drawn = self._draw()
+            new = [self._entering(f).to(self.x) for f in range(entered, self.begin + self.roll.window)]
+            self.x = torch.cat([self.x[:, :, len(new) :], *new], 2)
         return clean
 
     def frame(self, number: int) -> torch.Tensor:
@@ -183,6 +187,7 @@ class Rollout:
     device: torch.device
     folder: Path  # for what left the window
     decoding: Callable[[], AbstractContextManager[None]]  # a phase of the meter
+    dice: Dice
     step_caches: Sequence[StepCache] = ()
     past: Anchor | None = None  # where the clip goes on from latents
     pieces: dict[int, Piece] = field(default_factory=dict)  # of what is known
@@ -278,10 +283,10 @@ class Rollout:
 
     def _begin(self, resume: State | None) -> Rolling:
         channels = self.codec.channels
-        dice = noise_of(self.plan.shot.seed, (1, channels, 1, *self._size))
+        dice = noise_of(self.plan.shot.seed, (1, channels, self.roll.window, *self._size), self.dice)
 
-        def noise(frame: int) -> torch.Tensor:
-            return dice(frame).to(self.device)
+        def noise(part: int, begin: int) -> torch.Tensor:
+            return dice(part, begin).to(self.device)
 
         if resume is None:
             self._warm_up()

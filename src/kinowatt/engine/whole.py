@@ -14,6 +14,7 @@ from kinowatt.engine import conditioning, noise, sample, solvers, tiles
 from kinowatt.engine.canvas import off_canvas, picture
 from kinowatt.engine.plan import Plan
 from kinowatt.engine.runtime import Runtime
+from kinowatt.engine.standing import Dice
 from kinowatt.engine.state import State, Told
 from kinowatt.engine.step_cache import StepCache
 from kinowatt.errors import DeviceError, ShotError
@@ -32,6 +33,7 @@ class Whole:
     runtime: Runtime
     device: torch.device
     step_caches: Sequence[StepCache]
+    dice: Dice
 
     def denoise(
         self,
@@ -168,8 +170,7 @@ class Whole:
         """Noise of the shot's seed, or the latents of a saved state. ShotError if the state is of another shot."""
         shape = cond.known_BCFHW.shape
         if resume is None:
-            # Drawn on the CPU, so that a seed means the same picture on every device.
-            return torch.randn(shape, generator=torch.Generator().manual_seed(self.plan.shot.seed)).to(self.device)
+            return self.dice(shape, self.plan.shot.seed).to(self.device)
         if resume.latents_1CFHW.shape != shape or resume.done > len(resume.schedule_SF) - 1:
             raise ShotError("the saved state belongs to another shot; begin anew")
         return torch.from_numpy(resume.latents_1CFHW).to(self.device)

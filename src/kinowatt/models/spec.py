@@ -33,6 +33,7 @@ class ModelSpec:
     guidance_low: float | None = None  # of the second of two networks, where they have one each
     guided_below: float = 1.0  # noisier levels follow the text as it is, unguided (see engine/sample.py)
     one_pass: float | None = None  # the guidance that one pass of the network has learnt to give by itself (see train/distil.py)
+    standing: float = 0.0  # of the noise's variance, that stands in the world where a clip is drawn (see engine/standing.py)
     hands_over: bool = False  # its codec loses so much of given pixels that the frames beside them are matched to them
     frame_stride: int = 4  # frames come in this many k, plus 1
     solver: str = "euler"  # see engine/solvers.py

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -114,6 +114,8 @@ class Intake:
             size = first.size or default_size(spec, first.looked.width / first.looked.height if first.looked else 1.0)
             sources = tuple(c.source for c in given)
             order = Order(name, body.prompt, body.direction, seconds=wanted, size=size, sources=sources, **_controls(body))
+            if body.seed is None and first.seed is not None:
+                order = replace(order, seed=first.seed)  # from the same noise comes more of the same place (engine/standing.py)
             model = body.model or first.model
             return self._add(owner, key, model, order, idempotency_key, body, total_s=total, refs=refs)
 
@@ -148,9 +150,9 @@ class Intake:
     def _clip(self, owner: str, refs: _References, given: Any, param: str) -> _Clip:
         if isinstance(given, VideoRef):
             parent = self._finished(owner, given.id)
-            return _Clip(Source("video", parent.id), parent.seconds, _size(parent.size), parent.model, None)
+            return _Clip(Source("video", parent.id), parent.seconds, _size(parent.size), parent.model, parent.order["seed"])
         source, looked = refs.take(given, param)
-        return _Clip(source, looked.seconds if looked else 0.0, None, None, looked)
+        return _Clip(source, looked.seconds if looked else 0.0, looked=looked)
 
     def _finished(self, owner: str, id: str) -> Video:
         video = self.jobs.get(owner, id)
@@ -276,11 +278,16 @@ class Intake:
             raise
 
 
+@dataclass(frozen=True)
 class _Clip:
     """A clip that is worked on: where it is, and what is known of it."""
 
-    def __init__(self, source: Source, seconds: float, size: tuple[int, int] | None, model: str | None, looked: Looked | None) -> None:
-        self.source, self.seconds, self.size, self.model, self.looked = source, seconds, size, model, looked
+    source: Source
+    seconds: float
+    size: tuple[int, int] | None = None
+    model: str | None = None
+    seed: int | None = None
+    looked: Looked | None = None
 
 
 class _References:

@@ -16,7 +16,6 @@ from kinowatt.models import precision
 from kinowatt.models.specs import SPARK
 from kinowatt.models.steering import STEERING_CHANNELS, steered
 from kinowatt.train.latents import Draw
-from kinowatt.train.loss import noised
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.spark import Spark, SparkTask
 from kinowatt.train.stages import attention
@@ -54,7 +53,7 @@ class DistilTask(SparkTask):
     def _gap(self, draw: Draw, generator: torch.Generator, network: Spark, switch: float) -> torch.Tensor:
         """Mean squared distance of one pass of a network from the teacher's guided velocity, over latent frames that hold noise."""
         lesson = self._lesson(draw, generator)
-        at = noised(lesson.clean_BCFHW, self.recipe.shift, generator, lesson.beside_BCFHW)
+        at = lesson.noised(self.recipe, generator)
         rows, off = lesson.rows_BL, lesson.steering(0.0)
         with attention(self.device, lesson.rays_BCFHW, network.dit.config.patch):
             with torch.no_grad():

@@ -18,6 +18,7 @@ import torch
 from kinowatt import language
 from kinowatt.clip import Clip
 from kinowatt.engine.conditioning import to_signal
+from kinowatt.engine.standing import Cameras
 from kinowatt.media.image import fit
 from kinowatt.models import vae, weights
 from kinowatt.models.steering import ray_maps
@@ -96,12 +97,14 @@ def latent_blocks(folder: Path, blocks: Sequence[int], buckets: Sequence[Bucket]
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """A batch of one size: clean latents (B, C, F, H, W), token rows (B, L), ray maps (B, 7, F, H, W), close looks (B, C, 1, H, W)."""
+    """A batch of one size: clean latents (B, C, F, H, W), token rows (B, L), ray maps (B, 7, F, H, W), close looks (B, C, 1, H, W), and
+    from where the clips are seen."""
 
     clean_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
     rays_BCFHW: torch.Tensor
     looks_BCFHW: torch.Tensor
+    cameras: Cameras
 
 
 @dataclass(eq=False)
@@ -157,6 +160,7 @@ class LatentStore:
         at = torch.randint(frames - count + 1, (batch,), generator=generator)[:, None] + torch.arange(count)
         latents = shelf.latents[pick[:, None], :, at].transpose(1, 2)
         # A path is told relative to where the window begins.
-        cameras, focus_m = shelf.cameras[pick[:, None], at], shelf.focus[pick].tolist()
-        rays = torch.stack([ray_maps(c, f, height, width, stride=1) for c, f in zip(cameras, focus_m, strict=True)])
-        return Draw(latents, rows, rays, shelf.looks[pick])
+        cameras = Cameras(shelf.cameras[pick[:, None], at], shelf.focus[pick])
+        each = zip(cameras.rows_BF44, cameras.focus_B.tolist(), strict=True)
+        rays = torch.stack([ray_maps(rows_F44, focus_m, height, width, stride=1) for rows_F44, focus_m in each])
+        return Draw(latents, rows, rays, shelf.looks[pick], cameras)

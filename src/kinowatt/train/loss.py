@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from kinowatt.engine.noise import lagged, noise_levels, shifted, up
+from kinowatt.engine.standing import PLAIN, Dice
 from kinowatt.models.protocols import Denoiser
 
 # How often each way of placing anchors is trained. Every mode of the design is among them; text comes first.
@@ -73,28 +74,26 @@ class Noised:
         return (error * noisy).sum() / noisy.sum().clamp(min=1)
 
 
-def noised(clean_BCFHW: torch.Tensor, shift: float, generator: torch.Generator, beside: torch.Tensor | None = None) -> Noised:
-    """A clip with noise at random levels; `beside` (B, C, F', H, W) follows it as it is."""
+def noised(
+    clean_BCFHW: torch.Tensor,
+    shift: float,
+    generator: torch.Generator,
+    *,
+    beside: torch.Tensor | None = None,
+    dice: Dice = PLAIN,
+) -> Noised:
+    """A clip with noise of the dice at random levels; `beside` (B, C, F', H, W) follows it as it is."""
     batch, _, frames = clean_BCFHW.shape[:3]
     level = random_levels(batch, frames, shift, generator).to(clean_BCFHW.device)
-    noise = torch.randn(clean_BCFHW.shape, generator=generator).to(clean_BCFHW.device)
+    noise = dice.roll(clean_BCFHW.shape, generator).to(clean_BCFHW.device)
     x, shown = torch.lerp(clean_BCFHW, noise, up(level)), level
     if beside is not None:
         x, shown = torch.cat([x, beside], 2), torch.cat([level, level.new_zeros(batch, beside.shape[2])], 1)
     return Noised(x, shown, level, noise)
 
 
-def velocity_loss(
-    denoiser: Denoiser,
-    clean_BCFHW: torch.Tensor,
-    text_BLD: torch.Tensor,
-    shift: float,
-    generator: torch.Generator,
-    *,
-    beside: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Mean squared error of the velocity over latent frames that hold noise (scalar); for `beside` see `noised`."""
-    at = noised(clean_BCFHW, shift, generator, beside)
+def velocity_loss(denoiser: Denoiser, at: Noised, clean_BCFHW: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of the velocity over latent frames that hold noise (scalar)."""
     return at.error(denoiser(at.x_BCFHW, at.shown_BF, text_BLD), at.noise_BCFHW - clean_BCFHW)
 
 

@@ -27,7 +27,8 @@ class Recipe:
     spark_lr: float
     minutes: float  # default wall clock of one run
     data_share: float = 0.0  # of the wall clock, for making data; 0: data is kept on disk and made in full, beside the clock
-    shift: float = 4.0  # of the noise levels; larger pictures need more (arXiv 2403.03206)
+    shift: float = 3.0  # of the noise levels; larger pictures need more (arXiv 2403.03206)
+    standing: float = 0.9  # of the noise's variance, that stands in the world (engine/standing.py)
     caption_dropout: float = 0.1
     fps: float = 16.0
 
@@ -91,5 +92,6 @@ RECIPES = {
         spark_lr=5e-4,
         minutes=8.0,
         data_share=0.4,
+        shift=4.0,
     ),
 }

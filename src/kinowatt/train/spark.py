@@ -14,6 +14,7 @@ from torch import nn
 
 from kinowatt import language
 from kinowatt.engine.parallel import World
+from kinowatt.engine.standing import Cameras, Dice
 from kinowatt.errors import WeightsError
 from kinowatt.models import precision, weights
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
@@ -22,7 +23,7 @@ from kinowatt.models.steering import steered, steering
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.train.data import HELD_OUT
 from kinowatt.train.latents import Draw, LatentStore, latent_blocks
-from kinowatt.train.loss import velocity_loss
+from kinowatt.train.loss import Noised, noised, velocity_loss
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.shard import Rows
 from kinowatt.train.stages import EXAM_BLOCKS, attention, halved, in_time
@@ -30,7 +31,7 @@ from kinowatt.train.stages import EXAM_BLOCKS, attention, halved, in_time
 PATH_SHARE = 0.5  # of clips whose camera path is given as rays
 REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside of time
 SHORT, SHORT_SHARE = 5, 0.5  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
-STILL_SHARE = 0.6  # of batches: single frames of clips, of which there are more for the same work
+STILL_SHARE = 0.4  # of batches: single frames of clips, of which there are more for the same work
 STILLS_PER_CLIP = 8
 
 
@@ -70,12 +71,19 @@ class Spark(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path) and, or None, what stands beside."""
+    """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path), from where
+    the clips are seen, and, or None, what stands beside."""
 
     clean_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
     rays_BCFHW: torch.Tensor
+    cameras: Cameras
     beside_BCFHW: torch.Tensor | None
+
+    def noised(self, recipe: Recipe, generator: torch.Generator) -> Noised:
+        """Its clips on their way to noise."""
+        dice = Dice(recipe.standing, self.cameras)
+        return noised(self.clean_BCFHW, recipe.shift, generator, beside=self.beside_BCFHW, dice=dice)
 
     def steering(self, switch: float) -> torch.Tensor:
         """Channels of steering, with the switch for guidance in one pass at `switch`."""
@@ -85,7 +93,7 @@ class Lesson:
 class SparkTask:
     """Flow matching with random ceilings per latent frame on cached latents."""
 
-    name, ema_decay = "spark", 0.9995
+    name, ema_decay = "spark", 0.999
 
     def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float, world: World | None = None) -> None:
         self.recipe, self.device, self.lr, self.world = recipe, device, recipe.spark_lr, world
@@ -138,13 +146,13 @@ class SparkTask:
         if beside is not None:
             rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)
             beside = beside.to(self.device).float()
-        return Lesson(clean.to(self.device).float(), draw.rows_BL.to(self.device), rays, beside)
+        return Lesson(clean.to(self.device).float(), draw.rows_BL.to(self.device), rays, draw.cameras.to(self.device), beside)
 
     def _loss(self, draw: Draw, generator: torch.Generator) -> torch.Tensor:
         lesson = self._lesson(draw, generator)
         with attention(self.device, lesson.rays_BCFHW, self.model.dit.config.patch):
             denoiser = steered(self.denoiser, lesson.steering(0.0))
-            return velocity_loss(denoiser, lesson.clean_BCFHW, lesson.rows_BL, self.recipe.shift, generator, beside=lesson.beside_BCFHW)
+            return velocity_loss(denoiser, lesson.noised(self.recipe, generator), lesson.clean_BCFHW, lesson.rows_BL)
 
     def examine(self) -> dict[str, float]:
         """Velocity loss on held-out scenes, with their captions and with none, at the same noise."""
@@ -164,6 +172,7 @@ class SparkTask:
             "dit": dataclasses.asdict(self.model.dit.config),
             "text": self.model.text.config.to_json(),
             "shift": self.recipe.shift,
+            "standing": self.recipe.standing,
             "held_out": receipt["held_out"],
             "total_J": receipt["total_J"],
         }

@@ -16,6 +16,7 @@ from kinowatt.worlds.toybox.scene import SHOTS, Scene
 SENSOR_HALF_MM = 12.0  # half of a sensor 24 mm high
 MARGIN = 0.86  # share of the frame that what must be seen may take
 LOWEST_M = 0.12
+SMALL_M = 0.4  # half the height of a thing of ordinary size
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ def plan(scene: Scene, motion: Motion, aspect: float) -> Path:
     if near and scene.event in ("still", "fall", "bounce") and motion.centers_TK3.shape[1] > 1:  # the first stands before the others
         away = motion.centers_TK3[0, 0] - motion.centers_TK3[0, 1:].mean(0)
         azimuth = math.atan2(away[1], away[0]) + 0.5 * math.sin(azimuth)
-    elevation = _elevation(scene, big)
+    elevation = _elevation(scene.move, scene.angle, big)
     focal = scene.lens_mm / SENSOR_HALF_MM
     height = 2 * float(radii.max())
     share = SHOTS[scene.shot][0] if not big else {"wide": 0.55, "medium": 0.72}.get(scene.shot, 0.72)
@@ -59,7 +60,7 @@ def plan(scene: Scene, motion: Motion, aspect: float) -> Path:
     scale = scene.shot if big else min(SHOTS, key=lambda s: abs(math.log(SHOTS[s][0] / reached)))
     right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
     target_T3 = target_T3 - aside * distance / focal * aspect * right
-    rows = _move(scene, u, target_T3, azimuth, elevation, distance, focal, aspect)
+    rows = _move(scene.move, u, target_T3, azimuth, elevation, distance, focal, aspect)
     return Path(rows, distance, "wide" if big and scene.shot == "wide" else "medium" if big else scale)
 
 
@@ -68,12 +69,22 @@ def _smooth(path_T3: np.ndarray, width: int = 9) -> np.ndarray:
     return np.stack([np.convolve(padded[:, k], np.ones(width) / width, "valid") for k in range(3)], 1)
 
 
-def _elevation(scene: Scene, big: bool) -> float:
-    if scene.move.startswith("orbit"):
+def named(move: str, shot: str, lens_mm: float, angle: str, frames: int, aspect: float) -> Path:
+    """What the words of a camera mean by themselves: its path around one small thing that stands still, as of a scene with one."""
+    target_T3 = np.repeat(np.array([[0.0, 0.0, SMALL_M]]), frames, 0)
+    focal = lens_mm / SENSOR_HALF_MM
+    distance = SMALL_M * focal / SHOTS[shot][0]
+    elevation = _elevation(move, angle, big=False)
+    rows = _move(move, np.linspace(0.0, 1.0, frames), target_T3, -math.pi / 2, elevation, distance, focal, aspect)
+    return Path(rows, distance, shot)
+
+
+def _elevation(move: str, angle: str, big: bool) -> float:
+    if move.startswith("orbit"):
         return 0.30 if big else 0.40
-    if scene.move == "flyover":
+    if move == "flyover":
         return 0.42
-    return {"low": 0.05, "eye": 0.20, "high": 0.60}[scene.angle] * (0.5 if big else 1.0)
+    return {"low": 0.05, "eye": 0.20, "high": 0.60}[angle] * (0.5 if big else 1.0)
 
 
 def _fit(
@@ -89,10 +100,10 @@ def _fit(
 
 
 def _move(
-    scene: Scene, u: np.ndarray, target: np.ndarray, azimuth: float, elevation: float, distance: float, focal: float, aspect: float
+    move: str, u: np.ndarray, target: np.ndarray, azimuth: float, elevation: float, distance: float, focal: float, aspect: float
 ) -> np.ndarray:
     frames = len(u)
-    kind, _, way = scene.move.partition("-")
+    kind, _, way = move.partition("-")
     sign = -1.0 if way in ("left", "down") else 1.0
     right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
     forward = -np.array([math.cos(azimuth), math.sin(azimuth), 0.0])

@@ -1,0 +1,167 @@
+"""Noise that stands in the world: where the camera moves, it moves with the picture, and where things stand still, so does it.
+
+Noise warping (Chang et al., ICLR 2024; Burgert et al. 2025, arXiv 2501.08331) along what is known before a clip is made:
+the camera's path over level ground under a far sky. Part of the noise stays each frame's own (Ge et al. 2023, arXiv 2305.10474).
+Legend: B batch, C channels, F latent frames, H W latents, N = pixels of a small picture.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kinowatt.engine.camera_path import rows_of
+from kinowatt.engine.plan import Plan
+from kinowatt.models import vae
+from kinowatt.models.spec import ModelSpec
+from kinowatt.shot import CameraKey
+from kinowatt.worlds.toybox import camera
+from kinowatt.worlds.toybox.scene import MOVES, SHOTS
+
+FAR = 40.0  # as far as the horizon, in units of the distance to what the camera looks at
+LOOK_BACK = 16  # frames in which the places of a picture are looked for, the oldest first
+
+
+@dataclass(frozen=True, eq=False)
+class Cameras:
+    """Where each latent frame is seen from: rows (B, F, 4, 4), position and focal length | right | up | forward, and metres (B) from the
+    first camera to what it looks at."""
+
+    rows_BF44: torch.Tensor
+    focus_B: torch.Tensor
+
+    def to(self, device: torch.device) -> Cameras:
+        """The same on a device."""
+        return Cameras(self.rows_BF44.to(device), self.focus_B.to(device))
+
+    def of(self, begin: int, count: int) -> Cameras:
+        """Of so many frames from one on; after the last it stands still."""
+        at = torch.arange(begin, begin + count).clamp(max=self.rows_BF44.shape[1] - 1)
+        return Cameras(self.rows_BF44[:, at], self.focus_B)
+
+
+@dataclass(frozen=True, eq=False)
+class Dice:
+    """How noise is drawn: on the CPU, so that a seed means the same picture on every device."""
+
+    share: float  # of its variance, that stands in the world
+    cameras: Cameras | None  # None where nothing stands
+
+    def __call__(self, shape_1CFHW: Sequence[int], seed: int, begin: int = 0, part: int = 0) -> torch.Tensor:
+        """Noise (1, C, F, H, W) of a clip's frames from `begin` on. Parts share what stands, and have a part each of what does not."""
+        own = torch.Generator().manual_seed(_mixed(seed, part) if part else seed)
+        cameras = None if self.cameras is None else self.cameras.of(0, begin + shape_1CFHW[2])
+        return Dice(self.share, cameras).roll(shape_1CFHW, own, torch.Generator().manual_seed(_mixed(seed, 0)))
+
+    def roll(self, shape_BCFHW: Sequence[int], own: torch.Generator, world: torch.Generator | None = None) -> torch.Tensor:
+        """Noise for as many clips as there are cameras, and for the last of their frames, on their device.
+
+        Each frame by itself is white noise, in the pixels of the small picture that a latent frame holds. What stands is drawn by `world`,
+        where that is given, and begins alike for any number of frames.
+        """
+        if self.cameras is None:
+            return torch.randn(tuple(shape_BCFHW), generator=own)
+        batch, channels, frames, height, width = shape_BCFHW
+        high, wide = height * vae.SMALL, width * vae.SMALL
+        colours = channels // vae.SMALL**2
+        numbers_BFN = places(self.cameras, high, wide)
+        world_NBC = torch.randn(numbers_BFN.shape[1] * high * wide, batch, colours, generator=world or own).to(numbers_BFN.device)
+        at_BN = numbers_BFN[:, -frames:].flatten(1)
+        standing = torch.stack([world_NBC[at_N, b] for b, at_N in enumerate(at_BN)]).transpose(1, 2)
+        mine = torch.randn(batch, colours, frames, high, wide, generator=own).to(numbers_BFN.device)
+        drawn = self.share**0.5 * standing.reshape_as(mine) + (1.0 - self.share) ** 0.5 * mine
+        return vae.fold(drawn).contiguous()  # sums come out the same to the bit only where numbers lie alike
+
+
+PLAIN = Dice(0.0, None)
+
+
+def _mixed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0]) >> 1
+
+
+def dice(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Dice:
+    """For a clip whose camera goes along key frames or, where there are none, as the words of the prompt say."""
+    if not spec.standing:
+        return PLAIN
+    if path:
+        rows, focus_m = rows_of(path, plan.frames, spec.fps)
+    else:
+        aspect = plan.canvas_width / plan.canvas_height
+        begins = [0, *(spec.frame_stride * at for at, _ in plan.scenes), plan.frames]
+        texts = [plan.tokens, *(tokens for _, tokens in plan.scenes)]
+        spans = [stop - start for start, stop in itertools.pairwise(begins)]
+        paths = [_spoken(tokens, span, aspect) for tokens, span in zip(texts, spans, strict=True)]
+        rows, focus_m = np.concatenate([p.rows_T44 for p in paths]), paths[0].distance_m
+    latents = torch.from_numpy(rows[:: spec.frame_stride])[None]
+    return Dice(spec.standing, Cameras(latents, torch.tensor([focus_m])))
+
+
+def _spoken(tokens: Sequence[str], frames: int, aspect: float) -> camera.Path:
+    """What the words of a text say of the camera. Where they say nothing it stands still."""
+    said: dict[str, str] = {}
+    for slot, _, value in (token.partition("=") for token in tokens):
+        said.setdefault(slot, value)
+    shot, move = said.get("shot", "medium"), said.get("move", "static")
+    if move not in MOVES:  # "pan" without a side: the first of its kind
+        move = next((m for m in MOVES if m.startswith(f"{move}-")), "flyover")
+    return camera.named(move, shot, float(said.get("lens", SHOTS[shot][1])), said.get("angle", "eye"), frames, aspect)
+
+
+def places(cameras: Cameras, height: int, width: int) -> torch.Tensor:
+    """Which place in the world each pixel shows, as a number in [0, F N) (B, F, N) that no frame shows twice."""
+    rows_BF44 = cameras.rows_BF44
+    batch, frames = rows_BF44.shape[:2]
+    own_N = torch.arange(height * width, device=rows_BF44.device)
+    if bool((rows_BF44 == rows_BF44[:, :1]).all()):
+        return own_N.expand(batch, frames, -1)
+    point_BFN3, far_BFN = _points(rows_BF44.float(), cameras.focus_B, height, width)
+    found = [own_N.expand(batch, -1)]
+    for k in range(1, frames):
+        number_BN = torch.full_like(found[0], -1)
+        for j in range(max(k - LOOK_BACK, 0), k):
+            pixel_BN, seen_BN = _pixels(point_BFN3[:, k], far_BFN[:, k], rows_BF44[:, j].float(), height, width)
+            number_BN = torch.where(seen_BN & (number_BN < 0), found[j].gather(1, pixel_BN), number_BN)
+            if bool((number_BN >= 0).all()):
+                break
+        found.append(_once(number_BN, k, frames))
+    return torch.stack(found, 1)
+
+
+def _points(rows_BF44: torch.Tensor, focus_B: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each pixel's ray meets the ground (B, F, N, 3), and whether (B, F, N) it goes far: then the ray itself."""
+    y = 1.0 - (torch.arange(height, device=rows_BF44.device) + 0.5) * 2.0 / height
+    x = ((torch.arange(width, device=rows_BF44.device) + 0.5) * 2.0 / width - 1.0) * width / height
+    y_N, x_N = y.repeat_interleave(width), x.repeat(height)
+    place, focal = rows_BF44[..., None, 0, :3], rows_BF44[..., None, 0, 3:]
+    right, up, forward = (rows_BF44[..., None, i, :3] for i in (1, 2, 3))
+    ray = right * x_N[:, None] + up * y_N[:, None] + forward * focal
+    steps = -place[..., 2] / ray[..., 2].clamp(max=-1e-6)
+    far = (ray[..., 2] > -1e-6) | (steps <= 0) | (steps * ray.norm(dim=-1) > FAR * focus_B[:, None, None].to(ray))
+    return torch.where(far[..., None], ray, place + steps[..., None] * ray), far
+
+
+def _pixels(
+    point_BN3: torch.Tensor, far_BN: torch.Tensor, rows_B44: torch.Tensor, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pixel (B, N) in which a camera sees each point, and whether it does."""
+    from_camera = torch.where(far_BN[..., None], point_BN3, point_BN3 - rows_B44[:, None, 0, :3])
+    across, upwards, ahead = torch.einsum("bnk,bik->ibn", from_camera, rows_B44[:, 1:, :3])
+    scale = rows_B44[:, None, 0, 3] / ahead.clamp(min=1e-6)
+    column = ((across * scale * height / width + 1.0) / 2.0 * width - 0.5).round()
+    row = ((1.0 - upwards * scale) / 2.0 * height - 0.5).round()
+    seen = (ahead > 1e-6) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long(), seen
+
+
+def _once(number_BN: torch.Tensor, frame: int, frames: int) -> torch.Tensor:
+    """Each number for one pixel only, the first that has it; numbers of the frame's own for all others: noise stays white."""
+    batch, count = number_BN.shape
+    own = torch.arange(count, device=number_BN.device)
+    key = torch.where(number_BN < 0, frames * count, number_BN)
+    first = own.new_full((batch, frames * count + 1), count).scatter_reduce(1, key, own.expand(batch, -1), "amin")
+    return torch.where((number_BN >= 0) & (first.gather(1, key) == own), number_BN, frame * count + own)

@@ -1,0 +1,164 @@
+"""Noise that stands in the world: white in every frame, and where a camera sees the same place again, the same again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kinowatt.engine import standing
+from kinowatt.engine.load import load
+from kinowatt.engine.plan import fill
+from kinowatt.engine.standing import Cameras, Dice
+from kinowatt.engine.ways import Ways
+from kinowatt.models import specs, vae, weights
+from kinowatt.models.specs import SPARK
+from kinowatt.models.wan_specs import WAN
+from kinowatt.shot import Camera, CameraKey, Shot
+from kinowatt.worlds.toybox import camera
+from kinowatt.worlds.toybox.scene import ANGLES, MOVES, SHOTS
+
+FRAMES, SIDE = 9, 32
+
+
+def cameras(move: str, shot: str = "medium", angle: str = "eye") -> Cameras:
+    path = camera.named(move, shot, SHOTS[shot][1], angle, 33, 1.0)
+    return Cameras(torch.from_numpy(path.rows_T44[::4])[None], torch.tensor([path.distance_m]))
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("angle", ANGLES)
+def test_no_frame_shows_a_place_twice(move: str, angle: str) -> None:
+    for shot in SHOTS:
+        numbers = standing.places(cameras(move, shot, angle), SIDE, SIDE)[0]
+        assert numbers.shape == (FRAMES, SIDE**2)
+        assert all(len(frame.unique()) == SIDE**2 for frame in numbers)
+        assert 0 <= int(numbers.min()) <= int(numbers.max()) < FRAMES * SIDE**2
+
+
+def test_places_are_where_a_camera_projects_them() -> None:
+    """What two frames show alike is one place of the ground, by the world's own projection."""
+    seen = cameras("track-left")
+    numbers = standing.places(seen, SIDE, SIDE)[0]
+    rows = seen.rows_BF44[0].numpy()
+    point_FN3, far_FN = (part[0] for part in standing._points(seen.rows_BF44, seen.focus_B, SIDE, SIDE))
+    shared = 0
+    for pixel in range(SIDE**2):
+        earlier = (numbers[0] == numbers[3, pixel]).nonzero()
+        if len(earlier) and not far_FN[3, pixel]:
+            column, row, ahead = camera.project(rows[:1], point_FN3[3, pixel][None, None].numpy(), (SIDE, SIDE))[0, 0]
+            assert ahead > 0
+            at_row, at_column = divmod(int(earlier), SIDE)
+            assert max(abs(row - 0.5 - at_row), abs(column - 0.5 - at_column)) <= 1.5, "by way of frames between, rounded each time"
+            shared += 1
+    assert shared > 0.25 * SIDE**2
+
+
+def test_a_still_camera_keeps_every_place_and_a_pan_loses_a_side() -> None:
+    still, pan = (standing.places(cameras(move), SIDE, SIDE)[0] for move in ("static", "pan-right"))
+    assert torch.equal(still[0].expand(FRAMES, -1), still)
+    kept = (pan[-1] < SIDE**2).reshape(SIDE, SIDE).float().mean(0)
+    assert kept[:8].mean() > 0.9, "to the left is what it has seen before"
+    assert kept[-8:].mean() < 0.1
+
+
+def test_each_frame_is_white_and_frames_are_alike_by_the_share() -> None:
+    shape = (1, 48, FRAMES, 16, 16)
+    seen = cameras("static")
+    for share in (0.0, 0.5, 0.9, 1.0):
+        drawn = Dice(share, seen)(shape, 1)
+        assert drawn.shape == shape
+        assert float(drawn.std()) == pytest.approx(1.0, abs=0.02)
+        assert float((drawn[:, :, 0] * drawn[:, :, 7]).mean()) == pytest.approx(share, abs=0.03)
+        pixels = vae.unfold(drawn)[0, 4]
+        assert float((pixels[:, :, 1:] * pixels[:, :, :-1]).mean().abs()) < 0.03
+    moved = Dice(1.0, cameras("orbit-left"))(shape, 1)
+    pixels = vae.unfold(moved)[0]
+    assert float((pixels[:, :, 1:] * pixels[:, :, :-1]).mean().abs()) < 0.01
+
+
+def test_noise_follows_the_camera() -> None:
+    """A pan to the right moves the picture, and its noise with it, to the left."""
+    drawn = Dice(1.0, cameras("pan-right"))((1, 48, FRAMES, 8, 8), 2)
+    first, later = vae.unfold(drawn)[0, [0, 4]]
+    likeness = [float((first[:, :, s:] * later[:, :, : SIDE - s]).mean()) for s in range(12)]
+    assert max(range(12), key=likeness.__getitem__) in range(5, 11)
+    assert likeness[0] < 0.1
+
+
+def dice(prompt: str = "a red ball", **fields: Any) -> Dice:
+    shot = Shot(prompt, **fields)
+    return standing.dice(fill(shot, SPARK), shot.camera.path, SPARK)
+
+
+def test_words_a_move_and_a_path_move_the_noise() -> None:
+    shape = (1, 48, FRAMES, 8, 8)
+    still = dice()(shape, 5)
+    assert torch.equal(still, dice()(shape, 5))
+    assert not torch.equal(still, dice()(shape, 6))
+    path = (CameraKey(0.0, (0, -4, 1), (0, 0, 0.5)), CameraKey(2.0, (3, -4, 1), (3, 0, 0.5)))
+    moves = [dice("a red ball, pan right"), dice(camera=Camera("pan-right")), dice(camera=Camera(path=path)), dice("a ball, panning")]
+    words, control, keys, either = (d(shape, 5) for d in moves)
+    assert torch.equal(words, control)
+    assert torch.equal(either, dice(camera=Camera("pan-left"))(shape, 5))
+    for moved in (words, keys):
+        assert torch.equal(moved[:, :, 0] * 0 + still[:, :, 0], still[:, :, 0]), "a clip begins as it does with a still camera"
+        assert float((moved[:, :, 8] * still[:, :, 8]).mean()) < 0.5
+
+
+def test_every_scene_of_a_storyboard_has_its_own_camera() -> None:
+    drawn = dice("a red ball", storyboard=((2.0, "a red ball, pan right"),), seconds=4.0)
+    assert drawn.cameras is not None
+    rows = drawn.cameras.rows_BF44[0]
+    assert torch.equal(rows[:8], rows[:1].expand(8, -1, -1))
+    assert not torch.equal(rows[9], rows[16])
+
+
+def test_what_stands_is_the_same_in_all_parts_of_a_clip_of_any_length() -> None:
+    shape = (1, 48, FRAMES, 8, 8)
+    drawn = dice("a red ball, pan right", seconds=6.0)
+    first, again, next_part = (vae.unfold(drawn(shape, 5, begin, part))[0] for begin, part in ((0, 0), (3, 0), (3, 1)))
+
+    def likeness(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float((a * b).mean())
+
+    assert likeness(first[3:], next_part[:-3]) == pytest.approx(0.9, abs=0.03)
+    assert 0.85 < likeness(again, next_part) < 0.95, "a tenth of it is the part's own"
+    short = dice("a red ball")(shape, 5)
+    assert likeness(short[:, :, :1], dice("a red ball", seconds=6.0)((1, 48, FRAMES + 5, 8, 8), 5)[:, :, :1]) == pytest.approx(
+        0.9, abs=0.05
+    )
+
+
+def test_models_that_were_trained_on_plain_noise_get_plain_noise() -> None:
+    spec = WAN["wan-2.1-t2v-1.3b"] if "wan-2.1-t2v-1.3b" in WAN else next(iter(WAN.values()))
+    plain = standing.dice(fill(Shot("a red ball"), SPARK), (), spec)
+    shape = (1, 16, 3, 4, 4)
+    assert torch.equal(plain(shape, 7), torch.randn(shape, generator=torch.Generator().manual_seed(7)))
+
+
+def test_a_folder_says_which_noise_it_knows(small_model: Path, tmp_path: Path) -> None:
+    assert specs.find(str(small_model)).standing == 0.9
+    tensors, config = weights.load(small_model / "denoiser.safetensors")
+    del config["standing"]  # as folders of before
+    weights.save(tmp_path / "denoiser.safetensors", tensors, config)
+    assert specs.find(str(tmp_path)).standing == 0.0
+
+
+@pytest.mark.parametrize("seconds", [1.0, 4.0])  # in one go, and by a window that rolls
+def test_the_noise_reaches_the_network(small_model: Path, seconds: float) -> None:
+    """A random network leaves most of it in the latents, where still cameras leave it in its place and a pan does not."""
+    engine = load(str(small_model), "cpu", Ways("torch"))
+    for move, least, most in (("static", 0.6, 1.0), ("pan-right", -0.2, 0.3)):
+        take = engine.generate(Shot("a red ball", size=(64, 48), steps=2, seed=3, seconds=seconds, guidance=1.0, camera=Camera(move)))
+        assert take.latents_1CFHW is not None
+        first, last = take.latents_1CFHW[0, :, 0], take.latents_1CFHW[0, :, 4 if seconds == 1.0 else 8]
+        assert least < float(np.corrcoef(first.ravel(), last.ravel())[0, 1]) < most
+
+
+def test_what_comes_after_the_clip_stands_still() -> None:
+    drawn = dice("a red ball, pan right")
+    assert drawn((1, 48, FRAMES + 1, 8, 8), 1).shape[2] == FRAMES + 1
