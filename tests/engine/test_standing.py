@@ -133,6 +133,20 @@ def test_what_stands_is_the_same_in_all_parts_of_a_clip_of_any_length() -> None:
     )
 
 
+def test_parts_of_a_clip_cost_no_more_the_later_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, counted = dice("a red ball, pan right", seconds=10.0), list[int]()
+    places = standing.places
+
+    def watched(cameras: Cameras, height: int, width: int) -> torch.Tensor:
+        counted.append(cameras.rows_BF44.shape[1])
+        return places(cameras, height, width)
+
+    monkeypatch.setattr(standing, "places", watched)
+    parts = [drawn((1, 48, FRAMES, 8, 8), 5, begin, part) for part, begin in enumerate(range(0, 32, 6))]
+    assert counted == [41], "once for the whole clip"
+    assert torch.equal(parts[2], dice("a red ball, pan right", seconds=10.0)((1, 48, FRAMES, 8, 8), 5, 12, 2))
+
+
 def test_models_that_were_trained_on_plain_noise_get_plain_noise() -> None:
     spec = WAN["wan-2.1-t2v-1.3b"] if "wan-2.1-t2v-1.3b" in WAN else next(iter(WAN.values()))
     plain = standing.dice(fill(Shot("a red ball"), SPARK), (), spec)

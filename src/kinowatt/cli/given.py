@@ -37,7 +37,9 @@ class Given:
     out: Annotated[Path, typer.Option("-o", "--out", help="the MP4 to write, or a .png for one picture")] = Path("out.mp4")
     size: Annotated[str | None, typer.Option(help="width x height in pixels, for example 256x256; default: the model's")] = None
     seconds: Annotated[float | None, typer.Option(help="duration, up to 600; frames come in 4k+1")] = None
-    seed: Annotated[int | None, typer.Option(help="same seed, same machine: same frames")] = None
+    seed: Annotated[
+        int | None, typer.Option(help="same seed, same machine: same frames; default: random, or the one of the clip that goes on")
+    ] = None
     steps: Annotated[int | None, typer.Option(help="denoising steps")] = None
     guidance: Annotated[float | None, typer.Option(help="how strongly the words count; 1 = off, half the energy")] = None
     cache: Annotated[int | None, typer.Option(help="the term of guidance is computed at every so manieth step, kept in between")] = None

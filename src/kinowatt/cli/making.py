@@ -131,8 +131,8 @@ def _told(path: Path, first: bool) -> str | None:
 
 
 def _in_its_world(shot: Shot, given: Given, clip: Path) -> Shot:
-    """The shot with the seed of the clip's label, unless another was given: from the same noise comes more of the same place."""
-    if given.seed is not None:
+    """The shot with the seed of the clip's label, unless another was given: from noise that stands there comes more of the same place."""
+    if given.seed is not None or not specs.find(shot.model).standing:
         return shot
     try:
         return replace(shot, seed=int(read_label(clip)["shot"]["seed"]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -50,26 +50,33 @@ class Dice:
 
     share: float  # of its variance, that stands in the world
     cameras: Cameras | None  # None where nothing stands
+    seen: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)  # places (F, N) by size: a long clip is drawn in many parts
 
     def __call__(self, shape_1CFHW: Sequence[int], seed: int, begin: int = 0, part: int = 0) -> torch.Tensor:
         """Noise (1, C, F, H, W) of a clip's frames from `begin` on. Parts share what stands, and have a part each of what does not."""
-        own = torch.Generator().manual_seed(_mixed(seed, part) if part else seed)
-        cameras = None if self.cameras is None else self.cameras.of(0, begin + shape_1CFHW[2])
-        return Dice(self.share, cameras).roll(shape_1CFHW, own, torch.Generator().manual_seed(_mixed(seed, 0)))
-
-    def roll(self, shape_BCFHW: Sequence[int], own: torch.Generator, world: torch.Generator | None = None) -> torch.Tensor:
-        """Noise for as many clips as there are cameras, and for the last of their frames, on their device.
-
-        Each frame by itself is white noise, in the pixels of the small picture that a latent frame holds. What stands is drawn by `world`,
-        where that is given, and begins alike for any number of frames.
-        """
+        own, world = (torch.Generator().manual_seed(s) for s in (_mixed(seed, part) if part else seed, _mixed(seed, 0)))
         if self.cameras is None:
-            return torch.randn(tuple(shape_BCFHW), generator=own)
+            return torch.randn(tuple(shape_1CFHW), generator=own)
+        frames, key = shape_1CFHW[2], (shape_1CFHW[3] * vae.SMALL, shape_1CFHW[4] * vae.SMALL)
+        if key not in self.seen or len(self.seen[key]) < begin + frames:
+            count = max(begin + frames, self.cameras.rows_BF44.shape[1])
+            self.seen[key] = places(self.cameras.of(0, count), *key)[0]
+        return self._drawn(shape_1CFHW, self.seen[key][None, : begin + frames], own, world)
+
+    def roll(self, shape_BCFHW: Sequence[int], generator: torch.Generator) -> torch.Tensor:
+        """Noise (B, C, F, H, W) for as many clips and frames as there are cameras, on their device."""
+        if self.cameras is None:
+            return torch.randn(tuple(shape_BCFHW), generator=generator)
+        high, wide = (side * vae.SMALL for side in shape_BCFHW[3:])
+        return self._drawn(shape_BCFHW, places(self.cameras, high, wide), generator, generator)
+
+    def _drawn(self, shape_BCFHW: Sequence[int], numbers_BFN: torch.Tensor, own: torch.Generator, world: torch.Generator) -> torch.Tensor:
+        """For the last of the frames whose places are given. Each frame by itself is white noise, in the pixels of the small picture that
+        a latent frame holds; what stands begins alike for any number of frames."""
         batch, channels, frames, height, width = shape_BCFHW
         high, wide = height * vae.SMALL, width * vae.SMALL
         colours = channels // vae.SMALL**2
-        numbers_BFN = places(self.cameras, high, wide)
-        world_NBC = torch.randn(numbers_BFN.shape[1] * high * wide, batch, colours, generator=world or own).to(numbers_BFN.device)
+        world_NBC = torch.randn(numbers_BFN.shape[1] * high * wide, batch, colours, generator=world).to(numbers_BFN.device)
         at_BN = numbers_BFN[:, -frames:].flatten(1)
         standing = torch.stack([world_NBC[at_N, b] for b, at_N in enumerate(at_BN)]).transpose(1, 2)
         mine = torch.randn(batch, colours, frames, high, wide, generator=own).to(numbers_BFN.device)

@@ -114,8 +114,8 @@ class Intake:
             size = first.size or default_size(spec, first.looked.width / first.looked.height if first.looked else 1.0)
             sources = tuple(c.source for c in given)
             order = Order(name, body.prompt, body.direction, seconds=wanted, size=size, sources=sources, **_controls(body))
-            if body.seed is None and first.seed is not None:
-                order = replace(order, seed=first.seed)  # from the same noise comes more of the same place (engine/standing.py)
+            if spec.standing and body.seed is None and first.seed is not None:
+                order = replace(order, seed=first.seed)  # from noise that stands there comes more of the same place (engine/standing.py)
             model = body.model or first.model
             return self._add(owner, key, model, order, idempotency_key, body, total_s=total, refs=refs)
 
