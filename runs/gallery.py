@@ -18,6 +18,10 @@ HEAD = """# What spark makes
 Ten prompts with seeds 0 to 9, one take each, nothing chosen (`python benchmarks/ten_prompts.py`):
 
 ![Ten prompts, not chosen](ten-prompts.png)
+
+What its director told, and what was drawn from it, seeds 0 to 3, nothing chosen (`python benchmarks/blockings.py`):
+
+![What was told, and what was drawn](blocking.png)
 """
 
 

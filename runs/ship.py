@@ -1,4 +1,4 @@
-"""Make the newest trained spark the one that ships: copy its two files and write their hashes into specs.py.
+"""Make the newest trained spark the one that ships: copy its files and write their hashes into specs.py.
 
 python runs/ship.py [runs/checkpoints/spark]
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kinowatt.models import specs, weights
 
-FILES = ("codec.safetensors", "denoiser.safetensors")
+FILES = ("codec.safetensors", "denoiser.safetensors", "director.safetensors")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import torch
 
 from kinowatt import cli, language
 from kinowatt.models import weights
+from kinowatt.models.director import Director, DirectorConfig
 from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CodecConfig, VideoCodec
@@ -66,7 +67,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random codec and denoiser: everything works, nothing looks like anything."""
+    """A folder with a random codec, denoiser and director: everything works, nothing looks like anything."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model") / "tiny"
     sizes = CodecConfig(decoder_widths=(24, 16, 16, 8), decoder_blocks=(1, 1, 1, 1))
@@ -84,6 +85,11 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tensors |= {f"text.{k}": v for k, v in TextEncoder(text).state_dict().items()}
     config = {"dit": dataclasses.asdict(dit), "text": text.to_json(), "shift": 2.0, "standing": 0.9}
     weights.save(folder / "denoiser.safetensors", tensors, config)
+    directs = DirectorConfig(width=32, heads=2, layers=1, text_width=16, look=(8, 8))
+    director = Director(directs, language.VOCABULARY)
+    torch.nn.init.normal_(director.outward.weight, std=0.5)
+    told = {"director": dataclasses.asdict(directs), "vocabulary": list(language.VOCABULARY)}
+    weights.save(folder / "director.safetensors", dict(director.state_dict()), told)
     return folder
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinowatt.engine.camera_path import rows_of, steering_of
+from kinowatt.engine.camera_path import rays_of, rows_of
 from kinowatt.errors import ShotError
 from kinowatt.media import camera_path
-from kinowatt.models.steering import STEERING_CHANNELS
+from kinowatt.models.steering import RAY_CHANNELS
 from kinowatt.shot import Camera, CameraKey
 
 KEYS = (
@@ -40,8 +40,8 @@ def test_the_path_goes_through_its_keys_and_nowhere_beyond_them() -> None:
 
 
 def test_steering_has_no_path_outside_of_time() -> None:
-    channels = steering_of(KEYS, 33, 16.0, (6, 10), 4, outside=2)
-    assert channels.shape == (1, STEERING_CHANNELS, 11, 6, 10)
+    channels = rays_of(KEYS, 33, 16.0, (6, 10), 4, outside=2)
+    assert channels.shape == (1, RAY_CHANNELS, 11, 6, 10)
     assert not channels[:, :, 9:].any()
     assert bool((channels[:, 6, :9] == 1).all())
 

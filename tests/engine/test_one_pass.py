@@ -9,9 +9,11 @@ import torch
 
 from kinowatt.engine import plan
 from kinowatt.engine.runtime import inputs_of
+from kinowatt.models.blocking import BLOCKING_CHANNELS
 from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.spec import AWAY
 from kinowatt.models.specs import SPARK
+from kinowatt.models.steering import STEERING_CHANNELS
 from kinowatt.shot import Shot
 
 
@@ -54,14 +56,16 @@ def test_every_strength_is_that_of_two_passes_for_a_network_that_learnt_well() -
     torch.testing.assert_close(away, own["p"] + 5.0 * AWAY * (p - n))
 
 
-def test_the_switch_is_the_last_channel_whatever_else_is_inputs_of() -> None:
+def test_the_switch_is_the_last_channel_of_steering_whatever_else_is_inputs_of() -> None:
     dit = VideoDiT(replace(DITS["xs"], layers=1, heads=1))
-    x = torch.randn(1, 48, 2, 4, 4)
+    x, switch = torch.randn(1, 48, 2, 4, 4), 48 + STEERING_CHANNELS - 1
     off, on = inputs_of(x, dit, False), inputs_of(x, dit, True)
-    assert off.shape == on.shape == (1, 56, 2, 4, 4)
+    assert off.shape == on.shape == (1, 48 + STEERING_CHANNELS + BLOCKING_CHANNELS, 2, 4, 4)
     assert not off[:, 48:].any()
-    assert torch.equal(on[:, :55], off[:, :55])
-    assert bool((on[:, 55] == 1).all())
-    path = torch.cat([x, torch.randn(1, 8, 2, 4, 4)], 1)
-    assert torch.equal(inputs_of(path, dit, False), path)
-    assert torch.equal(inputs_of(path, dit, True)[:, :55], path[:, :55])
+    assert bool((on[:, switch] == 1).all())
+    assert torch.equal((on != off).any(0).flatten(1).any(1).nonzero().flatten(), torch.tensor([switch]))
+    told = torch.cat([x, torch.randn(1, STEERING_CHANNELS + BLOCKING_CHANNELS, 2, 4, 4)], 1)
+    assert torch.equal(inputs_of(told, dit, False), told)
+    on = inputs_of(told, dit, True)
+    assert torch.equal(on[:, :switch], told[:, :switch])
+    assert torch.equal(on[:, switch + 1 :], told[:, switch + 1 :])

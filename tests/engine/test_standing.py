@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from kinowatt.engine.plan import fill
 from kinowatt.engine.standing import Cameras, Dice
 from kinowatt.engine.ways import Ways
 from kinowatt.models import specs, vae, weights
+from kinowatt.models.blocking import LOOKS, MOST, TRACK, Blocking, looks
 from kinowatt.models.specs import SPARK
 from kinowatt.models.wan_specs import WAN
 from kinowatt.shot import Camera, CameraKey, Shot
@@ -63,6 +65,42 @@ def test_a_still_camera_keeps_every_place_and_a_pan_loses_a_side() -> None:
     kept = (pan[-1] < SIDE**2).reshape(SIDE, SIDE).float().mean(0)
     assert kept[:8].mean() > 0.9, "to the left is what it has seen before"
     assert kept[-8:].mean() < 0.1
+
+
+def moving(dx: float, frames: int = FRAMES) -> Blocking:
+    """A disc that starts left of the middle and goes right by `dx` half heights a frame."""
+    tracks, rows = torch.zeros(1, MOST, frames, TRACK), torch.zeros(1, MOST, LOOKS)
+    tracks[0, 0] = torch.stack([torch.tensor([-0.5 + dx * f, 0.0, 0.3, 0.0, 0.3, 0.0]) for f in range(frames)])
+    rows[0, 0] = torch.tensor(looks("ball", "red", "matte", False))
+    return Blocking(tracks, rows)
+
+
+def test_what_stands_on_a_thing_moves_with_it() -> None:
+    step = 2 * 2.0 / SIDE  # two pixels a frame
+    numbers = standing.places(cameras("static"), SIDE, SIDE, moving(step))[0].reshape(FRAMES, SIDE, SIDE)
+    assert all(len(frame.unique()) == SIDE**2 for frame in numbers)
+    middle = slice(SIDE // 2 - 2, SIDE // 2 + 2)
+    for k in range(1, FRAMES):
+        assert torch.equal(numbers[k, middle, 8 + 2 * k - 2 : 8 + 2 * k + 2], numbers[0, middle, 6:10])
+    assert torch.equal(numbers[:, 0], numbers[0, 0].expand(FRAMES, -1)), "the ground stands"
+    uncovered = numbers[-1, middle, 4:12]
+    assert bool((uncovered >= SIDE**2).all()), "what was behind it had not been seen"
+    seen_again = numbers[4, 0, :], numbers[0, 0, :]
+    assert torch.equal(*seen_again)
+
+
+def test_a_blocking_without_things_changes_nothing() -> None:
+    nothing = Blocking(torch.zeros(1, MOST, FRAMES, TRACK), torch.zeros(1, MOST, LOOKS))
+    for move in ("static", "orbit-left", "dolly-in"):
+        assert torch.equal(standing.places(cameras(move), SIDE, SIDE, nothing), standing.places(cameras(move), SIDE, SIDE))
+
+
+def test_noise_on_things_is_white_too() -> None:
+    shape = (1, 48, FRAMES, 16, 16)
+    drawn = Dice(1.0, cameras("orbit-left"), moving(0.07))(shape, 3)
+    pixels = vae.unfold(drawn)[0]
+    assert float(drawn.std()) == pytest.approx(1.0, abs=0.02)
+    assert float((pixels[:, :, 1:] * pixels[:, :, :-1]).mean().abs()) < 0.01
 
 
 def test_each_frame_is_white_and_frames_are_alike_by_the_share() -> None:
@@ -137,9 +175,9 @@ def test_parts_of_a_clip_cost_no_more_the_later_they_come(monkeypatch: pytest.Mo
     drawn, counted = dice("a red ball, pan right", seconds=10.0), list[int]()
     places = standing.places
 
-    def watched(cameras: Cameras, height: int, width: int) -> torch.Tensor:
+    def watched(cameras: Cameras, height: int, width: int, blocking: Blocking | None) -> torch.Tensor:
         counted.append(cameras.rows_BF44.shape[1])
-        return places(cameras, height, width)
+        return places(cameras, height, width, blocking)
 
     monkeypatch.setattr(standing, "places", watched)
     parts = [drawn((1, 48, FRAMES, 8, 8), 5, begin, part) for part, begin in enumerate(range(0, 32, 6))]
@@ -163,9 +201,11 @@ def test_a_folder_says_which_noise_it_knows(small_model: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("seconds", [1.0, 4.0])  # in one go, and by a window that rolls
-def test_the_noise_reaches_the_network(small_model: Path, seconds: float) -> None:
+def test_the_noise_reaches_the_network(small_model: Path, seconds: float, tmp_path: Path) -> None:
     """A random network leaves most of it in the latents, where still cameras leave it in its place and a pan does not."""
-    engine = load(str(small_model), "cpu", Ways("torch"))
+    for name in ("codec.safetensors", "denoiser.safetensors"):  # a director would have a camera of its own
+        shutil.copy(small_model / name, tmp_path)
+    engine = load(str(tmp_path), "cpu", Ways("torch"))
     for move, least, most in (("static", 0.6, 1.0), ("pan-right", -0.2, 0.3)):
         take = engine.generate(Shot("a red ball", size=(64, 48), steps=2, seed=3, seconds=seconds, guidance=1.0, camera=Camera(move)))
         assert take.latents_1CFHW is not None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from kinowatt.models.blocking import BLOCKING_CHANNELS
 from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.steering import RAY_CHANNELS, STEERING_CHANNELS, ray_maps, steered, steering
 from kinowatt.worlds.toybox import camera
@@ -55,11 +56,25 @@ def test_steering_reaches_the_network_and_zeros_do_not() -> None:
         p.normal_(0, 0.05)
     x, level, text = torch.randn(1, 48, 2, 4, 4), torch.rand(1, 2), torch.randn(1, 3, dit.config.text_dim)
     rays = ray_maps(rows(np.array([[0.0, -3.0, 1.0]] * 5), np.array([[0.0, 0.0, 0.5]] * 5)), 3.0, 4, 4)[None]
-    none, path, switch = (
-        steered(dit, steering(r, g))(x, level, text)
-        for r, g in ((rays * 0, torch.zeros(1)), (rays, torch.zeros(1)), (rays * 0, torch.ones(1)))
+    empty, red = torch.zeros(1, BLOCKING_CHANNELS, 2, 4, 4), torch.rand(1, BLOCKING_CHANNELS, 2, 4, 4)
+    none, path, switch, blocked = (
+        steered(dit, steering(r, g, b))(x, level, text)
+        for r, g, b in (
+            (rays * 0, torch.zeros(1), empty),
+            (rays, torch.zeros(1), empty),
+            (rays * 0, torch.ones(1), empty),
+            (rays * 0, torch.zeros(1), red),
+        )
     )
-    plain = dit(torch.cat([x, torch.zeros(1, STEERING_CHANNELS, 2, 4, 4)], 1), level, text)
+    plain = dit(torch.cat([x, torch.zeros(1, dit.config.in_channels - 48, 2, 4, 4)], 1), level, text)
     assert torch.equal(none, plain)
     assert float((path - plain).abs().max()) > 1e-3
     assert float((switch - plain).abs().max()) > 1e-4
+    assert float((blocked - plain).abs().max()) > 1e-3
+
+
+def test_frames_outside_of_time_have_no_blocking() -> None:
+    channels = steering(torch.zeros(1, RAY_CHANNELS, 3, 4, 4), torch.zeros(1), torch.ones(1, BLOCKING_CHANNELS, 2, 4, 4))
+    assert channels.shape == (1, STEERING_CHANNELS + BLOCKING_CHANNELS, 3, 4, 4)
+    assert bool((channels[:, STEERING_CHANNELS:, :2] == 1).all())
+    assert not channels[:, :, 2].any()

@@ -11,14 +11,16 @@ import torch
 
 from kinowatt import language
 from kinowatt.errors import WeightsError
+from kinowatt.models.blocking import MOST, TRACK
 from kinowatt.models.dit import DITS
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.train.data import HELD_OUT, Block, Bucket, bucket_of
 from kinowatt.train.latents import LatentStore, close_look, latent_block, mirrored_cameras
 from kinowatt.train.spark import Spark
-from kinowatt.worlds.toybox import camera
+from kinowatt.worlds.toybox import camera, physics, scene
 from kinowatt.worlds.toybox.physics import Thing
+from kinowatt.worlds.toybox.scene import Subject
 from kinowatt.worlds.toybox.seen import Seen
 
 BUCKET = Bucket(32, 32, 1, frames=9)
@@ -33,7 +35,9 @@ def block() -> Block:
     u = np.linspace(0, 1, 9)[:, None]
     rows = camera._rows(np.hstack([u, -3 + 0 * u, 1 + 0 * u]), np.hstack([0 * u, 0 * u, 0.4 + 0 * u]), np.full(9, 3.0))[::4]
     seen = Seen((Thing("ball", "red", "matte", 0.3),), "roll", "left", None, {"move": "pan-left", "time": "noon"})
-    return Block(frames, ids, (seen, dataclasses.replace(seen, things=())), np.stack([rows, rows]), np.array([3.0, 3.0], np.float32))
+    motion = physics.simulate(scene.sample(3, event="roll", subjects=(Subject("ball", "red", "matte", 0.3),)), 9, 16.0).every(4)
+    focus = np.array([3.0, 3.0], np.float32)
+    return Block(frames, ids, (seen, dataclasses.replace(seen, things=())), np.stack([rows, rows]), focus, (motion, motion))
 
 
 @pytest.fixture
@@ -54,6 +58,10 @@ def test_mirrored_clips_have_mirrored_words(store: LatentStore) -> None:
     assert shelf.seen[2].fields["move"] == "pan-right"
     assert shelf.latents.shape == (4, 48, 3, 2, 2)
     assert shelf.looks.shape == (4, 48, 1, 2, 2)
+    assert shelf.tracks.shape == (4, MOST, 3, TRACK)
+    assert torch.allclose(shelf.tracks[2, :, :, 0], -shelf.tracks[0, :, :, 0])
+    assert shelf.things[:, :, 0].sum(1).tolist() == [1, 1, 1, 1]
+    assert torch.allclose(shelf.ways[2, :, 3], -shelf.ways[0, :, 3])
 
 
 def test_every_draw_has_other_words(store: LatentStore) -> None:
@@ -77,6 +85,16 @@ def test_parts_of_clips_are_drawn_from_anywhere(store: LatentStore) -> None:
             for clip in drawn.clean_BCFHW:
                 found |= {(count, k) for k, part in parts if torch.equal(part, clip)}
     assert found == {(3, 0), (2, 0), (2, 1), (1, 0), (1, 1), (1, 2)}
+
+
+def test_what_a_director_tells_begins_where_its_window_does(store: LatentStore) -> None:
+    told = store.told(16, torch.Generator().manual_seed(0), 2)
+    assert told.blocking.tracks_BKFT.shape == (16, MOST, 2, TRACK)
+    assert not told.ways_BFT[:, 0, [0, 1, 3]].any()
+    assert told.ways_BFT[:, 1, 1].abs().min() > 0.05, "the camera goes sideways"
+    assert torch.equal(told.aspect_B, torch.ones(16))
+    held = store.told(4, torch.Generator().manual_seed(0), 9)
+    assert torch.equal(held.blocking.tracks_BKFT[:, :, 3:], held.blocking.tracks_BKFT[:, :, 2:3].expand(-1, -1, 6, -1))
 
 
 def test_blocks_have_a_bucket_by_lot() -> None:
@@ -108,13 +126,13 @@ def test_a_close_look_is_at_the_thing() -> None:
 def test_weights_of_a_smaller_lexicon_and_of_no_steering_go_on() -> None:
     torch.manual_seed(0)
     sizes = dataclasses.replace(DITS["xs"], layers=1, heads=1, text_dim=64)
-    old = Spark(dataclasses.replace(sizes, in_channels=48), TextConfig(language.VOCABULARY[:50], width=64, layers=1))
+    old = Spark(dataclasses.replace(sizes, in_channels=48, blocking=0), TextConfig(language.VOCABULARY[:50], width=64, layers=1))
     new = Spark(sizes, TextConfig(language.VOCABULARY, width=64, layers=1))
     new.start(old.state_dict(), {"text": old.text.config.to_json()})
     x, level = torch.randn(1, 48, 2, 4, 4), torch.rand(1, 2)
     known = [language.VOCABULARY[3], language.VOCABULARY[20], "~unheard"]
     before = old(x, level, old.text.ids([known]))
-    after = new(torch.cat([x, torch.zeros(1, 8, 2, 4, 4)], 1), level, new.text.ids([known]))
+    after = new(torch.cat([x, torch.zeros(1, sizes.in_channels - 48, 2, 4, 4)], 1), level, new.text.ids([known]))
     assert torch.allclose(before, after, atol=1e-5)
     wider = Spark(dataclasses.replace(sizes, heads=2), TextConfig(language.VOCABULARY, width=64))
     with pytest.raises(WeightsError, match="do not fit"):

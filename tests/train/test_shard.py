@@ -31,7 +31,7 @@ from kinowatt.train.spark import Spark
 CPU = torch.device("cpu")
 SMALL = {"heads": 2, "ffn_dim": 48, "layers": 2, "text_dim": 16}
 CONFIGS = {
-    "spark": dataclasses.replace(DITS["s"], **SMALL, in_channels=48),
+    "spark": dataclasses.replace(DITS["s"], **SMALL, in_channels=48, blocking=0),
     "wan": DiTConfig(**SMALL, head_dim=16, in_channels=12, out_channels=12, freq_dim=32, image_dim=6),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from kinowatt.models.steering import ray_maps, steering
+from kinowatt.models.steering import ray_maps
 from kinowatt.shot import CameraKey
 
 SENSOR_HALF_MM = 12.0  # half of a sensor 24 mm high
@@ -59,9 +59,8 @@ def _monotone(at_K: np.ndarray, values_KN: np.ndarray, times_T: np.ndarray) -> n
     return curve
 
 
-def steering_of(keys: Sequence[CameraKey], frames: int, fps: float, size: tuple[int, int], stride: int, outside: int = 0) -> torch.Tensor:
-    """Channels of steering (1, C, F, H, W) of a path for latents of `size` (H, W); zeros for the last `outside` latents."""
+def rays_of(keys: Sequence[CameraKey], frames: int, fps: float, size: tuple[int, int], stride: int, outside: int = 0) -> torch.Tensor:
+    """Ray maps (1, RAY_CHANNELS, F, H, W) of a path for latents of `size` (H, W); zeros for the last `outside` latents."""
     rows, focus_m = rows_of(keys, frames, fps)
     rays = ray_maps(torch.from_numpy(rows), focus_m, *size, stride)[None]
-    rays = torch.nn.functional.pad(rays, (0, 0, 0, 0, 0, outside))
-    return steering(rays, torch.zeros(1))
+    return torch.nn.functional.pad(rays, (0, 0, 0, 0, 0, outside))

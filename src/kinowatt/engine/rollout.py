@@ -24,7 +24,7 @@ from kinowatt.engine.noise import noise_levels, shifted, up
 from kinowatt.engine.plan import Plan, Roll
 from kinowatt.engine.sample import Guided, solver_of
 from kinowatt.engine.solvers import Solver, Velocity
-from kinowatt.engine.standing import Dice
+from kinowatt.engine.standing import PLAIN, Dice
 from kinowatt.engine.state import Growing, State, Told
 from kinowatt.engine.step_cache import StepCache
 from kinowatt.errors import OutputError, ShotError
@@ -35,6 +35,7 @@ from kinowatt.models.vae import VideoCodec
 from kinowatt.shot import Anchor, CameraKey
 
 HISTORY = 0.1  # the level of noise at which the network is shown what it has made before (LOG.md)
+VEILS = 2**20  # the numbers of parts end before it
 SPARE_BYTES = 64 * 2**20  # left free beside the frames
 Piece = tuple[torch.Tensor, float]  # of an anchor: one latent frame (1, C, 1, H, W) and its ceiling
 Noise = Callable[[int, int], torch.Tensor]  # of a part's window (1, C, W, H, W), by its number and its first frame
@@ -43,12 +44,13 @@ Noise = Callable[[int, int], torch.Tensor]  # of a part's window (1, C, W, H, W)
 def noise_of(seed: int, shape_1CWHW: Sequence[int], dice: Dice) -> Noise:
     """The noise of each part's window, the same wherever a take begins or goes on.
 
-    What stands in the world stands there in all parts, so that the next one shows the same place. The rest a part has anew, for its
-    history, too: that of the part before would tell the network what the history was made of.
+    What stands in the world stands there in all parts, so that the next one shows the same place. The rest a part has anew. From VEILS on
+    it is the noise under which a part is shown its history, of which nothing stands: that which the history was made of would be written
+    into it again, part after part (LOG.md).
     """
 
     def draw(part: int, begin: int) -> torch.Tensor:
-        return dice(shape_1CWHW, seed, begin, part)
+        return (PLAIN if part >= VEILS else dice)(shape_1CWHW, seed, begin, part)
 
     return draw
 
@@ -95,15 +97,17 @@ class Rolling:
     ) -> None:
         self.roll, self.known, self.noise, self.shift, self.done = roll, known, noise, shift, done
         self.begin = roll.begin(done)
-        self.drawn = self._draw()
+        self.drawn, self.veil = self._draw()
         self.x = torch.cat([self._entering(f) for f in self._frames], 2) if x is None else x
 
     @property
     def _frames(self) -> range:
         return range(self.begin, self.begin + self.roll.window)
 
-    def _draw(self) -> torch.Tensor:
-        return self.noise(self.done // self.roll.steps, self.begin)
+    def _draw(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of what moves in this part, and of its history."""
+        part = self.done // self.roll.steps
+        return self.noise(part, self.begin), self.noise(VEILS + part, self.begin)
 
     def _entering(self, frame: int) -> torch.Tensor:
         noise = self.drawn[:, :, frame - self.begin : frame - self.begin + 1]
@@ -123,7 +127,7 @@ class Rolling:
         """The same velocity of a window whose history is a little noisy, never more so than what moves; what is given stays as it is."""
         history = range(self.begin, self.roll.part(self.done).start)
         mine = [f in history and self.known.get(f, (None, 1.0))[1] > 0.0 for f in self._frames]
-        noise = self.drawn.to(self.x)
+        noise = self.veil.to(self.x)
         own = torch.tensor(mine, device=self.x.device)
 
         def noisy(x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
@@ -145,7 +149,7 @@ class Rolling:
         clean = [self.frame(f) for f in range(self.roll.clean(self.done - 1), self.roll.clean(self.done))]
         if self.done % self.roll.steps == 0 and self.done < self.roll.total:
             entered, self.begin = self.begin + self.roll.window, self.roll.begin(self.done)
-            self.drawn = self._draw()
+            self.drawn, self.veil = self._draw()
             new = [self._entering(f).to(self.x) for f in range(entered, self.begin + self.roll.window)]
             self.x = torch.cat([self.x[:, :, len(new) :], *new], 2)
         return clean

@@ -60,13 +60,14 @@ Network = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 def inputs_of(x_BCFHW: torch.Tensor, dit: VideoDiT, one_pass: bool) -> torch.Tensor:
     """The input of a network: channels of steering that it has and that are not given are zero, which steers nothing.
 
-    With `one_pass` the switch, its last channel, asks for the guided velocity.
+    With `one_pass` the switch, the last channel of steering, asks for the guided velocity.
     """
     absent = dit.config.in_channels - x_BCFHW.shape[1]
     if absent:
         x_BCFHW = torch.nn.functional.pad(x_BCFHW, (0, 0) * 3 + (0, absent))
     if one_pass:
-        x_BCFHW = torch.cat([x_BCFHW[:, :-1], torch.ones_like(x_BCFHW[:, :1])], 1)
+        switch = dit.config.in_channels - dit.config.blocking - 1
+        x_BCFHW = torch.cat([x_BCFHW[:, :switch], torch.ones_like(x_BCFHW[:, :1]), x_BCFHW[:, switch + 1 :]], 1)
     return x_BCFHW
 
 

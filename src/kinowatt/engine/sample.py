@@ -35,16 +35,18 @@ class Guided:
 
     def __call__(self, x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
         """Velocity (B, C, F, H, W) at a step."""
-        if self.cond.steering_BCFHW is not None:
-            x_BCFHW = torch.cat([x_BCFHW, self.cond.steering_BCFHW.to(x_BCFHW)], 1)
-        cond, guidance = self.cond, self.guidance if isinstance(self.guidance, float | int) else self.guidance(float(level_BF.max()))
+        cond, null_BCFHW = self.cond, x_BCFHW
+        if cond.steering_BCFHW is not None:
+            null = cond.steering_BCFHW if cond.steering_null_BCFHW is None else cond.steering_null_BCFHW
+            x_BCFHW, null_BCFHW = (torch.cat([x_BCFHW, channels.to(x_BCFHW)], 1) for channels in (cond.steering_BCFHW, null))
+        guidance = self.guidance if isinstance(self.guidance, float | int) else self.guidance(float(level_BF.max()))
         if guidance == 1.0:
             return self.denoiser(x_BCFHW, level_BF, cond.text_BLD)
         if self._difference is not None and step % self.every:
             return self.denoiser(x_BCFHW, level_BF, cond.text_BLD) + (guidance - 1.0) * self._difference
         if self._both is None:
             self._both = torch.cat([cond.text_BLD, cond.text_null_BLD])
-        both = self.denoiser(torch.cat([x_BCFHW, x_BCFHW]), torch.cat([level_BF, level_BF]), self._both)
+        both = self.denoiser(torch.cat([x_BCFHW, null_BCFHW]), torch.cat([level_BF, level_BF]), self._both)
         with_text, without = both.chunk(2)
         self._difference = with_text - without
         return with_text if level_BF.max() > self.below else without + guidance * self._difference

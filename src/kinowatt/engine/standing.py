@@ -17,6 +17,7 @@ import torch
 from kinowatt.engine.camera_path import rows_of
 from kinowatt.engine.plan import Plan
 from kinowatt.models import vae
+from kinowatt.models.blocking import Blocking, covers, nearest_first
 from kinowatt.models.spec import ModelSpec
 from kinowatt.shot import CameraKey
 from kinowatt.worlds.toybox import camera
@@ -50,17 +51,19 @@ class Dice:
 
     share: float  # of its variance, that stands in the world
     cameras: Cameras | None  # None where nothing stands
+    blocking: Blocking | None = None  # of the frames, where it is known: what stands on a thing moves with it
     seen: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)  # places (F, N) by size: a long clip is drawn in many parts
 
     def __call__(self, shape_1CFHW: Sequence[int], seed: int, begin: int = 0, part: int = 0) -> torch.Tensor:
         """Noise (1, C, F, H, W) of a clip's frames from `begin` on. Parts share what stands, and have a part each of what does not."""
-        own, world = (torch.Generator().manual_seed(s) for s in (_mixed(seed, part) if part else seed, _mixed(seed, 0)))
+        own, world = (torch.Generator().manual_seed(s) for s in (mixed(seed, part) if part else seed, mixed(seed, 0)))
         if self.cameras is None:
             return torch.randn(tuple(shape_1CFHW), generator=own)
         frames, key = shape_1CFHW[2], (shape_1CFHW[3] * vae.SMALL, shape_1CFHW[4] * vae.SMALL)
         if key not in self.seen or len(self.seen[key]) < begin + frames:
             count = max(begin + frames, self.cameras.rows_BF44.shape[1])
-            self.seen[key] = places(self.cameras.of(0, count), *key)[0]
+            things = None if self.blocking is None else self.blocking.of(0, count)
+            self.seen[key] = places(self.cameras.of(0, count), *key, things)[0]
         return self._drawn(shape_1CFHW, self.seen[key][None, : begin + frames], own, world)
 
     def roll(self, shape_BCFHW: Sequence[int], generator: torch.Generator) -> torch.Tensor:
@@ -68,7 +71,7 @@ class Dice:
         if self.cameras is None:
             return torch.randn(tuple(shape_BCFHW), generator=generator)
         high, wide = (side * vae.SMALL for side in shape_BCFHW[3:])
-        return self._drawn(shape_BCFHW, places(self.cameras, high, wide), generator, generator)
+        return self._drawn(shape_BCFHW, places(self.cameras, high, wide, self.blocking), generator, generator)
 
     def _drawn(self, shape_BCFHW: Sequence[int], numbers_BFN: torch.Tensor, own: torch.Generator, world: torch.Generator) -> torch.Tensor:
         """For the last of the frames whose places are given. Each frame by itself is white noise, in the pixels of the small picture that
@@ -87,14 +90,18 @@ class Dice:
 PLAIN = Dice(0.0, None)
 
 
-def _mixed(seed: int, number: int) -> int:
+def mixed(seed: int, number: int) -> int:
+    """Another seed for each number."""
     return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0]) >> 1
 
 
 def dice(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Dice:
     """For a clip whose camera goes along key frames or, where there are none, as the words of the prompt say."""
-    if not spec.standing:
-        return PLAIN
+    return Dice(spec.standing, cameras(plan, path, spec)) if spec.standing else PLAIN
+
+
+def cameras(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Cameras:
+    """Of a clip's latent frames: along key frames or, where there are none, as the words of the prompt say."""
     if path:
         rows, focus_m = rows_of(path, plan.frames, spec.fps)
     else:
@@ -105,7 +112,7 @@ def dice(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Dice:
         paths = [_spoken(tokens, span, aspect) for tokens, span in zip(texts, spans, strict=True)]
         rows, focus_m = np.concatenate([p.rows_T44 for p in paths]), paths[0].distance_m
     latents = torch.from_numpy(rows[:: spec.frame_stride])[None]
-    return Dice(spec.standing, Cameras(latents, torch.tensor([focus_m])))
+    return Cameras(latents, torch.tensor([focus_m]))
 
 
 def _spoken(tokens: Sequence[str], frames: int, aspect: float) -> camera.Path:
@@ -119,24 +126,56 @@ def _spoken(tokens: Sequence[str], frames: int, aspect: float) -> camera.Path:
     return camera.named(move, shot, float(said.get("lens", SHOTS[shot][1])), said.get("angle", "eye"), frames, aspect)
 
 
-def places(cameras: Cameras, height: int, width: int) -> torch.Tensor:
-    """Which place in the world each pixel shows, as a number in [0, F N) (B, F, N) that no frame shows twice."""
+def places(cameras: Cameras, height: int, width: int, blocking: Blocking | None = None) -> torch.Tensor:
+    """Which place in the world, or on a thing, each pixel shows, as a number in [0, F N) (B, F, N) that no frame shows twice."""
     rows_BF44 = cameras.rows_BF44
     batch, frames = rows_BF44.shape[:2]
     own_N = torch.arange(height * width, device=rows_BF44.device)
-    if bool((rows_BF44 == rows_BF44[:, :1]).all()):
+    if blocking is None and bool((rows_BF44 == rows_BF44[:, :1]).all()):
         return own_N.expand(batch, frames, -1)
     point_BFN3, far_BFN = _points(rows_BF44.float(), cameras.focus_B, height, width)
+    things = None if blocking is None else _Things(blocking, height, width)
     found = [own_N.expand(batch, -1)]
     for k in range(1, frames):
         number_BN = torch.full_like(found[0], -1)
         for j in range(max(k - LOOK_BACK, 0), k):
             pixel_BN, seen_BN = _pixels(point_BFN3[:, k], far_BFN[:, k], rows_BF44[:, j].float(), height, width)
+            if things is not None:
+                pixel_BN, seen_BN = things.moved(k, j, pixel_BN, seen_BN)
             number_BN = torch.where(seen_BN & (number_BN < 0), found[j].gather(1, pixel_BN), number_BN)
             if bool((number_BN >= 0).all()):
                 break
         found.append(_once(number_BN, k, frames))
     return torch.stack(found, 1)
+
+
+class _Things:
+    """Where the pixels on things were in other frames; the blocking has as many as the cameras."""
+
+    def __init__(self, blocking: Blocking, height: int, width: int) -> None:
+        self.size, self.tracks_BKFT = (height, width), blocking.tracks_BKFT
+        first_BKFN = nearest_first(blocking)[..., None].expand(-1, -1, -1, height * width)
+        inside, u, v = (part.flatten(3).gather(1, first_BKFN) for part in covers(blocking, height, width))
+        nearest = (inside > 0.5).float().argmax(1, keepdim=True)  # the first of the things that has a pixel
+        on_one = inside.gather(1, nearest)[:, 0] > 0.5
+        self.owner_BFN = torch.where(on_one, first_BKFN.gather(1, nearest)[:, 0], -1)
+        self.u_BFN, self.v_BFN = (part.gather(1, nearest)[:, 0] for part in (u, v))
+
+    def moved(self, k: int, j: int, pixel_BN: torch.Tensor, seen_BN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """In which pixel of frame j each of frame k was: those on things as these moved, all others as given, if no thing was there."""
+        height, width = self.size
+        owner_BN = self.owner_BFN[:, k]
+        track = self.tracks_BKFT[:, :, j].gather(1, owner_BN.clamp(min=0)[..., None].expand(-1, -1, self.tracks_BKFT.shape[-1]))
+        u, v = self.u_BFN[:, k], self.v_BFN[:, k]
+        x = track[..., 0] + (track[..., 2].square() + height**-2).sqrt() * u
+        y = track[..., 1] + track[..., 3] * u + (track[..., 4].square() + height**-2).sqrt() * v
+        column = ((x * height / width + 1.0) / 2.0 * width - 0.5).round()
+        row = ((1.0 - y) / 2.0 * height - 0.5).round()
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        there = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long()
+        pixel_BN = torch.where(owner_BN >= 0, there, pixel_BN)
+        same = self.owner_BFN[:, j].gather(1, pixel_BN) == owner_BN
+        return pixel_BN, torch.where(owner_BN >= 0, inside, seen_BN) & same
 
 
 def _points(rows_BF44: torch.Tensor, focus_B: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,14 +39,15 @@ class Whole:
         self,
         text: torch.Tensor,
         known: conditioning.Known,
-        steering_1CFHW: torch.Tensor | None,
+        steering: tuple[torch.Tensor, torch.Tensor] | None,
         tell: Told,
         resume: State | None,
         pace: Callable[[int], int] | None,
     ) -> tuple[torch.Tensor, int, list[str]]:
         """Clean latents (1, C, F, H, W), the steps that were taken, and notes.
 
-        `text` (2, L, D): of the prompt, and against it. `pace(done)`: steps still to be taken. ShotError if `resume` is of another shot.
+        `text` (2, L, D): of the prompt, and against it; `steering`: channels (1, C, F, H, W) of either. `pace(done)`: steps still to be
+        taken. ShotError if `resume` is of another shot.
         """
         shot = self.plan.shot
         assert shot.steps
@@ -77,7 +78,7 @@ class Whole:
         if self.step_caches and resume is not None:
             notes.append("the take went on with an empty step cache, so it differs a little from one that was not broken off")
         latents, ceiling = known.latents_1CFHW.to(self.device), known.ceiling_1F.to(self.device)
-        cond = Conditioning(text[:1], text[1:], latents, ceiling, steering_1CFHW)
+        cond = Conditioning(text[:1], text[1:], latents, ceiling, *(steering or ()))
         latents = sample.denoise(
             self.runtime.denoiser,
             cond,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from kinowatt.models.blocking import BLOCKING_CHANNELS
 from kinowatt.models.ends import Ends
 from kinowatt.models.layers import (
     Attention,
@@ -39,6 +40,7 @@ class DiTConfig:
     With `image_dim` the features of an image, of that width, are attended to beside the text (Wan 2.1 image-to-video);
     `image_tokens` is the length of their position embedding, where there is one (first and last frame to video: 2 * 257).
     With `ends`, convolutions of that width stand before and after the blocks (see ends.py), and the text is heard in the time, too.
+    The last `blocking` of the input's channels are folded pixels, as the latents are: the ends see both.
     """
 
     heads: int
@@ -54,6 +56,7 @@ class DiTConfig:
     image_dim: int | None = None
     image_tokens: int | None = None
     ends: int | None = None
+    blocking: int = 0
 
     @property
     def width(self) -> int:
@@ -62,7 +65,10 @@ class DiTConfig:
 
 
 # One latent a token: at spark's sizes many a thing is no larger than a token of 2x2 latents (docs/decisions/0009).
-SPARKS = DiTConfig(heads=4, head_dim=40, ffn_dim=640, layers=4, text_dim=160, in_channels=48 + STEERING_CHANNELS, patch=(1, 1, 1), ends=64)
+SPARKS = DiTConfig(
+    heads=4, head_dim=40, ffn_dim=640, layers=4, text_dim=160, in_channels=48 + STEERING_CHANNELS + BLOCKING_CHANNELS, patch=(1, 1, 1),
+    ends=64, blocking=BLOCKING_CHANNELS,
+)  # fmt: skip
 DITS = {
     "xs": SPARKS,  # for two CPU cores
     "s": replace(SPARKS, heads=6, head_dim=64, ffn_dim=1536, layers=8, text_dim=384, ends=96),
@@ -82,7 +88,7 @@ class VideoDiT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.proj_out = nn.Linear(width, config.out_channels * config.patch[0] * config.patch[1] * config.patch[2])
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)
-        self.ends = None if config.ends is None else Ends(config.out_channels, config.ends, width)
+        self.ends = None if config.ends is None else Ends(config.out_channels, config.ends, width, config.blocking)
         self.spread: Spread | None = None
         self._places: dict[tuple[int, int, int], Places] = {}
         self._start_small()
@@ -136,9 +142,14 @@ class VideoDiT(nn.Module):
             text_BLD = self.condition_embedder.text_embedder(text_BLD.to(self.proj_out.weight.dtype))
         x_BLD, fine = x.flatten(2).transpose(1, 2), None
         if self.ends is not None:
-            x_BLD, fine = self.ends.first(x_BCFHW[:, : self.config.out_channels].to(x.dtype), x_BLD, time_BFD)
+            x_BLD, fine = self.ends.first(self._pixels(x_BCFHW).to(x.dtype), x_BLD, time_BFD)
         flow = Flow(x_BLD, time_BFD, modulation_BF6D, text_BLD, self.places(size, x.device), fine)
         return flow if self.spread is None else self.spread.part(flow)
+
+    def _pixels(self, x_BCFHW: torch.Tensor) -> torch.Tensor:
+        """Those of the channels that are folded pixels."""
+        latents, blocking = self.config.out_channels, self.config.blocking
+        return torch.cat([x_BCFHW[:, :latents], x_BCFHW[:, -blocking:]], 1) if blocking else x_BCFHW[:, :latents]
 
     def block(self, i: int, x_BLD: torch.Tensor, flow: Flow) -> torch.Tensor:
         """Tokens through block i; same shape."""

@@ -40,10 +40,11 @@ class ConvBlock(nn.Module):
 class Ends(nn.Module):
     """What stands before and after the blocks: latents to an addition to the tokens, tokens to an addition to the velocity."""
 
-    def __init__(self, channels: int, width: int, dit_width: int) -> None:
+    def __init__(self, channels: int, width: int, dit_width: int, beside: int = 0) -> None:
+        """`beside`: channels of folded pixels that follow the latents' own, to be seen but not to be changed."""
         super().__init__()
         inside = channels // FINER**2
-        self.conv_in = nn.Conv2d(inside, width, 3, padding=1)
+        self.conv_in = nn.Conv2d(inside + beside // FINER**2, width, 3, padding=1)
         self.before = nn.ModuleList(ConvBlock(width, dit_width) for _ in range(2))
         self.down, self.up = nn.Linear(FINER**2 * width, dit_width), nn.Linear(dit_width, FINER**2 * width)
         self.enter, self.leave = (ConvBlock(dit_width, dit_width) for _ in range(2))

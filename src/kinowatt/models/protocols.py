@@ -20,6 +20,7 @@ class Conditioning:
     `known_BCFHW`: clean latents of the anchors, zero where nothing is known.
     `ceiling_BF`: the highest noise level that a latent frame may hold: 0 given, 1 free, between = may be redrawn so far.
     `steering_BCFHW`: channels beside the latents of networks that have such (see models/steering.py); None: nothing is steered.
+    `steering_null_BCFHW`: those of the pass that guidance moves away from; None: the same.
     """
 
     text_BLD: torch.Tensor
@@ -27,6 +28,7 @@ class Conditioning:
     known_BCFHW: torch.Tensor
     ceiling_BF: torch.Tensor
     steering_BCFHW: torch.Tensor | None = None
+    steering_null_BCFHW: torch.Tensor | None = None
 
 
 class Codec(Protocol):

@@ -1,4 +1,4 @@
-"""Channels that steer spark's network beside the latents: a camera path as rays, and a switch for guidance that was learnt.
+"""Channels that steer spark's network beside the latents: a camera path as rays, a switch for guidance that was learnt, and a blocking.
 
 A path is told relative to its first camera: directions in its frame, places in units of its distance to what it looks at, so it means
 the same in every scene. Legend: protocols.py.
@@ -7,6 +7,7 @@ the same in every scene. Legend: protocols.py.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from kinowatt.models.protocols import Denoiser
 
@@ -29,15 +30,21 @@ def ray_maps(rows_T44: torch.Tensor, focus_m: float, height: int, width: int, st
     sideways = torch.einsum("fc,w->fcw", right, x)[:, :, None, :]
     upwards = torch.einsum("fc,h->fch", up, y)[..., None]
     ahead = (forward * rows[:, 0, 3:])[..., None, None]
-    ray_F3HW = torch.nn.functional.normalize(sideways + upwards + ahead, dim=1)
+    ray_F3HW = F.normalize(sideways + upwards + ahead, dim=1)
     given = torch.ones(len(rows), 1, height, width)
     return torch.cat([ray_F3HW, place_F3[..., None, None].expand(-1, -1, height, width), given], 1).transpose(0, 1)
 
 
-def steering(rays_BCFHW: torch.Tensor, guided_B: torch.Tensor) -> torch.Tensor:
-    """Channels (B, STEERING_CHANNELS, F, H, W) of ray maps (zeros: no path) and of the switch, per clip."""
+def steering(rays_BCFHW: torch.Tensor, guided_B: torch.Tensor, blocking_BCFHW: torch.Tensor | None = None) -> torch.Tensor:
+    """Channels (B, STEERING_CHANNELS, F, H, W) of ray maps (zeros: no path) and of the switch, per clip.
+
+    Behind them those of a blocking (blocking.py), for networks that are shown one; where it has fewer frames, the last have none.
+    """
     switch = guided_B.to(rays_BCFHW)[:, None, None, None, None].expand(-1, 1, *rays_BCFHW.shape[2:])
-    return torch.cat([rays_BCFHW, switch], 1)
+    parts = [rays_BCFHW, switch]
+    if blocking_BCFHW is not None:
+        parts.append(F.pad(blocking_BCFHW, (0, 0, 0, 0, 0, rays_BCFHW.shape[2] - blocking_BCFHW.shape[2])).to(rays_BCFHW))
+    return torch.cat(parts, 1)
 
 
 def steered(denoiser: Denoiser, channels_BCFHW: torch.Tensor) -> Denoiser:

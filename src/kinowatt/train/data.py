@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from kinowatt.worlds.toybox import Sample, Toybox, caption, scene, splits, threads
+from kinowatt.worlds.toybox.physics import Motion
 from kinowatt.worlds.toybox.seen import Seen
 
 BLOCK = 32
@@ -39,7 +40,8 @@ class Bucket:
 class Block:
     """Rendered scenes of one size: frames (N, T, C, H, W) and instance ids (N, T, H, W), uint8, what they show, and where the camera was.
 
-    `cameras_NT44`: camera rows (see toybox/camera.py); `focus_N`: metres from the camera to what it looks at.
+    `cameras_NT44`: camera rows (see toybox/camera.py); `focus_N`: metres from the camera to what it looks at. `motions`: how the scenes
+    move, in the frames that were rendered; none where a block was read from the disk.
     """
 
     frames_NTCHW: np.ndarray
@@ -47,6 +49,7 @@ class Block:
     seen: tuple[Seen, ...]
     cameras_NT44: np.ndarray
     focus_N: np.ndarray
+    motions: tuple[Motion, ...] = ()
 
     def captions(self, split: str = "train") -> list[str]:
         """One caption of each clip, the same at every call."""
@@ -76,17 +79,18 @@ def render_block(block: int, size: tuple[int, int], frames: int, every: int = 1)
     """Render the 32 scenes of a block, or every so manieth frame of them."""
     global _world  # noqa: PLW0603
     _world = _world or Toybox()
-    return block_of([_world.sample(seed, size=size, frames=frames, every=every) for seed in seeds(block)])
+    return block_of([_world.sample(seed, size=size, frames=frames, every=every) for seed in seeds(block)], every)
 
 
-def block_of(samples: Sequence[Sample]) -> Block:
-    """Samples of one size as a block."""
+def block_of(samples: Sequence[Sample], every: int = 1) -> Block:
+    """Samples of one size as a block; `every`: as they were rendered."""
     return Block(
         np.stack([s.clip.frames_TCHW for s in samples]),
         np.stack([s.ids_THW for s in samples]),
         tuple(s.seen for s in samples),
         np.stack([s.camera_T44 for s in samples]),
         np.array([s.focus_m for s in samples], np.float32),
+        tuple(s.motion.every(every) for s in samples),
     )
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from kinowatt.models import precision
+from kinowatt.models.dit import VideoDiT
 from kinowatt.models.specs import SPARK
-from kinowatt.models.steering import STEERING_CHANNELS, steered
+from kinowatt.models.steering import steered
 from kinowatt.train.latents import Draw
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.spark import Spark, SparkTask
@@ -38,7 +39,7 @@ class DistilTask(SparkTask):
     def start(self, folder: Path) -> float | None:
         """Begin with weights, and learn from them."""
         cost = super().start(folder)
-        _wire(self.model.dit.patch_embedding.weight)
+        _wire(self.model.dit)
         self.teacher = copy.deepcopy(self.model).to(self.device).eval().requires_grad_(False)
         return cost
 
@@ -79,12 +80,13 @@ class DistilTask(SparkTask):
 
 
 @torch.no_grad()
-def _wire(patches: torch.Tensor) -> None:
-    """Let the switch, the last of the input channels, be felt where it never was: at random, half as strong as all latents together.
+def _wire(dit: VideoDiT) -> None:
+    """Let the switch, the last channel of steering, be felt where it never was: at random, half as strong as all latents together.
 
     From next to nothing the network learns the guided velocity long before it learns to tell on from off (LOG.md).
     """
-    column, latents = patches[:, -1], patches[:, :-STEERING_CHANNELS]
+    patches = dit.patch_embedding.weight
+    column, latents = patches[:, dit.config.in_channels - dit.config.blocking - 1], patches[:, : dit.config.out_channels]
     strength = 0.5 * latents.square().mean().mul(latents.shape[1]).sqrt()
     if column.square().mean().sqrt() < 0.25 * strength:
         column.copy_(torch.randn(column.shape, generator=torch.Generator().manual_seed(0)) * strength)

@@ -21,14 +21,18 @@ from kinowatt.engine.conditioning import to_signal
 from kinowatt.engine.standing import Cameras
 from kinowatt.media.image import fit
 from kinowatt.models import vae, weights
+from kinowatt.models.blocking import LOOKS, MOST, TRACK, Blocking, looks
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextEncoder
 from kinowatt.train.data import Block, Bucket, bucket_of, render_block, wording
-from kinowatt.worlds.toybox import threads
+from kinowatt.worlds.toybox import blocking, threads
 from kinowatt.worlds.toybox.seen import Seen, mirrored
 
 Size = tuple[int, int, int]  # latent frames, rows, columns
 HALF = 2  # clips are rendered at so much less than their size
+KEPT = ("latents", "looks", "cameras", "focus", "tracks", "things", "ways")
+NAMING = ("count", "size", "pattern", "material", "color", "kind")  # slots of the lexicon that tell of things
+FEWER_SHARE = 0.6  # of captions that a director hears in part
 UNKNOWN_SHARE = 0.15  # of captions with words that the lexicon does not know
 
 
@@ -51,10 +55,30 @@ def latent_block(folder: Path, block: int, bucket: Bucket) -> Path:
     looks = [coded(look[..., ::turn]) for turn in (1, -1) for look in close]
     cameras = torch.from_numpy(np.concatenate([made.cameras_NT44, mirrored_cameras(made.cameras_NT44)]))
     focus = torch.from_numpy(made.focus_N).repeat(2)
-    tensors = {"latents": torch.cat(clips), "looks": torch.cat(looks), "cameras": cameras, "focus": focus}
+    tensors = {"latents": torch.cat(clips), "looks": torch.cat(looks), "cameras": cameras, "focus": focus} | directed(made)
     seen = [s.to_json() for s in made.seen] + [mirrored(s).to_json() for s in made.seen]
     weights.save(path, tensors, {"seen": seen})
     return path
+
+
+def directed(block: Block) -> dict[str, torch.Tensor]:
+    """What a director would have told of each clip, as it is and mirrored: `tracks` (2N, MOST, F, TRACK) of its things, `things` (2N, MOST,
+    LOOKS), which those are, and `ways` (2N, F, TRACK) of the camera."""
+    count, frames = block.cameras_NT44.shape[:2]
+    tracks = np.zeros((count, MOST, frames, TRACK), np.float32)
+    things = np.zeros((count, MOST, LOOKS), np.float32)
+    for n, (motion, seen) in enumerate(zip(block.motions, block.seen, strict=True)):
+        order = blocking.in_order(motion.things, seen.things)[:MOST]
+        tracks[n, : len(order)] = blocking.tracks(motion, block.cameras_NT44[n], float(block.focus_N[n]))[order]
+        named = [motion.things[k] for k in order]
+        things[n, : len(order)] = [looks(t.kind, t.color, t.material, t.striped) for t in named]
+    ways = np.stack([blocking.way(rows, float(f)) for rows, f in zip(block.cameras_NT44, block.focus_N, strict=True)])
+    both = {
+        "tracks": (tracks, blocking.mirrored_tracks(tracks)),
+        "things": (things, things),
+        "ways": (ways, blocking.mirrored_way(ways)),
+    }
+    return {name: torch.from_numpy(np.concatenate(pair)) for name, pair in both.items()}
 
 
 def close_look(block: Block, n: int) -> np.ndarray:
@@ -97,14 +121,28 @@ def latent_blocks(folder: Path, blocks: Sequence[int], buckets: Sequence[Bucket]
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """A batch of one size: clean latents (B, C, F, H, W), token rows (B, L), ray maps (B, 7, F, H, W), close looks (B, C, 1, H, W), and
-    from where the clips are seen."""
+    """A batch of one size: clean latents (B, C, F, H, W), token rows (B, L), ray maps (B, 7, F, H, W), close looks (B, C, 1, H, W), from
+    where the clips are seen, what stands where, and of which clips (B) that is told."""
 
     clean_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
     rays_BCFHW: torch.Tensor
     looks_BCFHW: torch.Tensor
     cameras: Cameras
+    blocking: Blocking
+    told_B: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a director tells, and of what: latents (B, C, F, H, W) of the clips, token rows (B, L), cameras' ways (B, F, TRACK), blocking,
+    widths over heights (B)."""
+
+    latents_BCFHW: torch.Tensor
+    rows_BL: torch.Tensor
+    ways_BFT: torch.Tensor
+    blocking: Blocking
+    aspect_B: torch.Tensor
 
 
 @dataclass(eq=False)
@@ -115,6 +153,9 @@ class _Shelf:
     looks: torch.Tensor
     cameras: torch.Tensor
     focus: torch.Tensor
+    tracks: torch.Tensor
+    things: torch.Tensor
+    ways: torch.Tensor
     seen: list[Seen]
 
 
@@ -125,6 +166,13 @@ def _noisy(tokens: tuple[str, ...], seed: int) -> tuple[str, ...]:
     for _ in range(r.randint(1, 3) if r.random() < UNKNOWN_SHARE else 0):
         out.insert(r.randint(0, len(out)), f"~{r.random()}")
     return tuple(out)
+
+
+def _fewer(tokens: tuple[str, ...], seed: int) -> tuple[str, ...]:
+    """Tokens without, now and then, some of those that name no thing: people say less than captions do, and mean no more things by it."""
+    r = random.Random(f"fewer {seed}")
+    share = r.random() if r.random() < FEWER_SHARE else 0.0
+    return tuple(token for token in tokens if token.partition("=")[0] in NAMING or r.random() >= share)
 
 
 class LatentStore:
@@ -139,7 +187,7 @@ class LatentStore:
             parts.setdefault((size[0], size[1], size[2]), []).append((tensors, [Seen.from_json(row) for row in config["seen"]]))
         self._shelves = {
             size: _Shelf(
-                **{k: torch.cat([t[k] for t, _ in found]) for k in ("latents", "looks", "cameras", "focus")},
+                **{k: torch.cat([t[k] for t, _ in found]) for k in KEPT},
                 seen=[s for _, seen in found for s in seen],
             )
             for size, found in parts.items()
@@ -148,13 +196,7 @@ class LatentStore:
 
     def draw(self, batch: int, generator: torch.Generator, split: str = "train", window: int | None = None) -> Draw:
         """Random clips of one size, or as many latent frames from anywhere in them, each with a caption in words of its own."""
-        sizes = list(self._shelves)
-        share = torch.tensor([float(len(self._shelves[s].seen)) for s in sizes])
-        shelf = self._shelves[sizes[int(torch.multinomial(share, 1, generator=generator))]]
-        pick = torch.randint(len(shelf.seen), (batch,), generator=generator)
-        words = torch.randint(2**31, (batch,), generator=generator).tolist()
-        captions = [wording(shelf.seen[i], word, split) for i, word in zip(pick.tolist(), words, strict=True)]
-        rows = self._text.ids([_noisy(language.read(c).tokens, word) for c, word in zip(captions, words, strict=True)])
+        shelf, pick, rows = self._picked(batch, generator, split)
         _, _, frames, height, width = shelf.latents.shape
         count = min(window or frames, frames)
         at = torch.randint(frames - count + 1, (batch,), generator=generator)[:, None] + torch.arange(count)
@@ -163,4 +205,48 @@ class LatentStore:
         cameras = Cameras(shelf.cameras[pick[:, None], at], shelf.focus[pick])
         each = zip(cameras.rows_BF44, cameras.focus_B.tolist(), strict=True)
         rays = torch.stack([ray_maps(rows_F44, focus_m, height, width, stride=1) for rows_F44, focus_m in each])
-        return Draw(latents, rows, rays, shelf.looks[pick], cameras)
+        stand = Blocking(shelf.tracks[pick[:, None], :, at].transpose(1, 2), shelf.things[pick])
+        return Draw(latents, rows, rays, shelf.looks[pick], cameras, stand, torch.ones(batch, dtype=torch.bool))
+
+    def told(self, batch: int, generator: torch.Generator, frames: int, split: str = "train") -> Told:
+        """What a director would tell of random clips of one size, of as many latent frames from anywhere in them.
+
+        Where no clip has so many, all stands still after a clip's end: a rehearsal (recipe "tiny") learns nothing of use anyway.
+        """
+        shelf, pick, rows = self._picked(batch, generator, split, frames, fewer=True)
+        begin = torch.randint(max(shelf.tracks.shape[2] - frames, 0) + 1, (batch,), generator=generator)
+        at = (begin[:, None] + torch.arange(frames)).clamp(max=shelf.tracks.shape[2] - 1)
+        tracks, ways = shelf.tracks[pick[:, None], :, at].transpose(1, 2), recentred(shelf.ways[pick[:, None], at])
+        aspect = torch.full((batch,), shelf.latents.shape[4] / shelf.latents.shape[3])
+        latents = shelf.latents[pick[:, None], :, at].transpose(1, 2)
+        return Told(latents, rows, ways, Blocking(tracks, shelf.things[pick]), aspect)
+
+    def of_things(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All cameras' ways and all things' tracks, frame by frame (N, TRACK)."""
+        shelves = self._shelves.values()
+        tracks = [shelf.tracks[shelf.things[..., 0] > 0] for shelf in shelves]
+        return torch.cat([shelf.ways.flatten(0, 1) for shelf in shelves]), torch.cat([t.flatten(0, 1) for t in tracks])
+
+    def _picked(
+        self, batch: int, generator: torch.Generator, split: str, least: int = 1, *, fewer: bool = False
+    ) -> tuple[_Shelf, torch.Tensor, torch.Tensor]:
+        """A size of at least so many latent frames, where there is one, clips of it, and the token rows of a caption of each."""
+        sizes = [size for size in self._shelves if size[0] >= least] or list(self._shelves)
+        share = torch.tensor([float(len(self._shelves[s].seen)) for s in sizes])
+        shelf = self._shelves[sizes[int(torch.multinomial(share, 1, generator=generator))]]
+        pick = torch.randint(len(shelf.seen), (batch,), generator=generator)
+        words = torch.randint(2**31, (batch,), generator=generator).tolist()
+        captions = [wording(shelf.seen[i], word, split) for i, word in zip(pick.tolist(), words, strict=True)]
+        tokens = [language.read(caption).tokens for caption in captions]
+        if fewer:
+            tokens = [_fewer(said, word) for said, word in zip(tokens, words, strict=True)]
+        return shelf, pick, self._text.ids([_noisy(said, word) for said, word in zip(tokens, words, strict=True)])
+
+
+def recentred(ways_BFT: torch.Tensor) -> torch.Tensor:
+    """Ways as seen from their first cameras."""
+    first = ways_BFT[:, :1]
+    cos, sin = first[..., 3].cos(), first[..., 3].sin()
+    x, y = (ways_BFT[..., i] - first[..., i] for i in (0, 1))
+    told = [cos * x + sin * y, cos * y - sin * x, ways_BFT[..., 2], ways_BFT[..., 3] - first[..., 3], ways_BFT[..., 4], ways_BFT[..., 5]]
+    return torch.stack(told, -1)

@@ -17,6 +17,7 @@ from kinowatt.engine.parallel import World
 from kinowatt.engine.standing import Cameras, Dice
 from kinowatt.errors import WeightsError
 from kinowatt.models import precision, weights
+from kinowatt.models.blocking import Blocking
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
 from kinowatt.models.protocols import Denoiser
 from kinowatt.models.steering import steered, steering
@@ -29,6 +30,7 @@ from kinowatt.train.shard import Rows
 from kinowatt.train.stages import EXAM_BLOCKS, attention, halved, in_time
 
 PATH_SHARE = 0.5  # of clips whose camera path is given as rays
+WORDS_ALONE, BLOCKING_ALONE = 0.15, 0.05  # of clips: told no blocking, or nothing but that
 REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside of time
 SHORT, SHORT_SHARE = 5, 0.5  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
 STILL_SHARE = 0.4  # of batches: single frames of clips, of which there are more for the same work
@@ -49,11 +51,12 @@ class Spark(nn.Module):
     def start(self, tensors: dict[str, torch.Tensor], config: dict[str, Any]) -> None:
         """Take over the weights of a denoiser's file: input channels and words that it lacks begin at zero. WeightsError."""
         mine = self.state_dict()
-        patches, embed = mine["dit.patch_embedding.weight"], mine["text.embed.weight"]
+        embed = mine["text.embed.weight"]
         try:
             theirs = {k: v.float() for k, v in tensors.items()}
-            old = theirs["dit.patch_embedding.weight"]
-            theirs["dit.patch_embedding.weight"] = torch.cat([old, torch.zeros_like(patches[:, old.shape[1] :])], 1)
+            for name in ("dit.patch_embedding.weight", "dit.ends.conv_in.weight"):
+                old = theirs[name]
+                theirs[name] = torch.cat([old, torch.zeros_like(mine[name][:, old.shape[1] :])], 1)
             row = {token: i + 1 for i, token in enumerate(config["text"]["vocabulary"])}
             table = theirs["text.embed.weight"]
             # Words that are new to the weights begin as an average word.
@@ -71,23 +74,27 @@ class Spark(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path), from where
-    the clips are seen, and, or None, what stands beside."""
+    """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path), from where the clips are seen, what
+    stands where (no things: it is not told), of which clips (B) that is told, and, or None, what stands beside."""
 
     clean_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
     rays_BCFHW: torch.Tensor
     cameras: Cameras
+    blocking: Blocking
+    told_B: torch.Tensor
     beside_BCFHW: torch.Tensor | None
 
     def noised(self, recipe: Recipe, generator: torch.Generator) -> Noised:
         """Its clips on their way to noise."""
-        dice = Dice(recipe.standing, self.cameras)
+        dice = Dice(recipe.standing, self.cameras, self.blocking)
         return noised(self.clean_BCFHW, recipe.shift, generator, beside=self.beside_BCFHW, dice=dice)
 
     def steering(self, switch: float) -> torch.Tensor:
         """Channels of steering, with the switch for guidance in one pass at `switch`."""
-        return steering(self.rays_BCFHW, torch.full((len(self.rows_BL),), switch)).to(self.clean_BCFHW)
+        height, width = self.clean_BCFHW.shape[3:]
+        told = self.blocking.channels(height, width, self.told_B)
+        return steering(self.rays_BCFHW, torch.full((len(self.rows_BL),), switch), told).to(self.clean_BCFHW)
 
 
 class SparkTask:
@@ -126,9 +133,10 @@ class SparkTask:
         return self._loss(draw, generator), len(draw.rows_BL)
 
     def _captioned(self, draw: Draw, generator: torch.Generator) -> Draw:
-        """Some of its clips without their captions: guidance wants a velocity of no words."""
-        keep = torch.rand(len(draw.rows_BL), 1, generator=generator) >= self.recipe.caption_dropout
-        return dataclasses.replace(draw, rows_BL=draw.rows_BL * keep)
+        """Some of its clips with nothing told, as guidance wants it; some with words alone, and some with a blocking alone."""
+        lot = torch.rand(len(draw.rows_BL), generator=generator) - self.recipe.caption_dropout
+        worded = (lot >= 0) & ~((lot >= WORDS_ALONE) & (lot < WORDS_ALONE + BLOCKING_ALONE))
+        return dataclasses.replace(draw, rows_BL=draw.rows_BL * worded[:, None], told_B=lot >= WORDS_ALONE)
 
     def _draw(self, generator: torch.Generator) -> Draw:
         """A batch of clips, of parts of clips, or of pictures."""
@@ -146,7 +154,11 @@ class SparkTask:
         if beside is not None:
             rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)
             beside = beside.to(self.device).float()
-        return Lesson(clean.to(self.device).float(), draw.rows_BL.to(self.device), rays, draw.cameras.to(self.device), beside)
+        told = draw.told_B.to(self.device)
+        return Lesson(
+            clean.to(self.device).float(), draw.rows_BL.to(self.device), rays, draw.cameras.to(self.device),
+            draw.blocking.to(self.device).only(told), told, beside,
+        )  # fmt: skip
 
     def _loss(self, draw: Draw, generator: torch.Generator) -> torch.Tensor:
         lesson = self._lesson(draw, generator)
@@ -155,14 +167,15 @@ class SparkTask:
             return velocity_loss(denoiser, lesson.noised(self.recipe, generator), lesson.clean_BCFHW, lesson.rows_BL)
 
     def examine(self) -> dict[str, float]:
-        """Velocity loss on held-out scenes, with their captions and with none, at the same noise."""
+        """Velocity loss on held-out scenes, told their captions and what stands where, captions alone, or nothing, at the same noise."""
         figures = {}
-        for name, keep in (("loss", 1), ("loss_without_text", 0)):
+        for name, worded, told in (("loss", 1, True), ("loss_without_blocking", 1, False), ("loss_without_text", 0, False)):
             generator, losses = torch.Generator().manual_seed(0), []
             for _ in range(8):
                 draw = self.held_out.draw(16, generator)
+                shown = dataclasses.replace(draw, rows_BL=draw.rows_BL * worded, told_B=torch.full_like(draw.told_B, told))
                 with precision.autocast(self.device):
-                    losses.append(float(self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * keep), generator)))
+                    losses.append(float(self._loss(shown, generator)))
             figures[name] = round(float(np.mean(losses)), 4)
         return figures | {"training_clips": float(self.store.clips)}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,11 @@ class Motion:
     centers_TK3: np.ndarray
     radii_K: np.ndarray
     quats_TK4: np.ndarray
+
+    def every(self, count: int) -> Motion:
+        """Of every so manieth frame."""
+        solids, centers, quats = (part[::count] for part in (self.solids_TN16, self.centers_TK3, self.quats_TK4))
+        return replace(self, solids_TN16=solids, centers_TK3=centers, quats_TK4=quats)
 
 
 @dataclass(eq=False)

@@ -1,0 +1,94 @@
+"""Blocking, as a stage director has it: which things there are, and where each of them stands in every latent frame.
+
+spark's network is shown it as channels beside the latents: each thing painted as an ellipse of what it is. Legend: B batch, K things,
+F latent frames, L looks, H W pixels of the small picture that the latents hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from kinowatt.models import vae
+
+MOST = 8  # things
+COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "brown", "cyan")
+KINDS = ("ball", "cube", "cylinder", "cone", "torus", "capsule", "domino", "turbine", "panel")
+BARE = ("turbine", "panel")  # kinds that have no colour and no material of their own
+MATERIALS = ("matte", "glossy", "metal", "glass")
+LOOKS = 1 + len(COLORS) + len(KINDS) + len(MATERIALS) + 1  # there is one | color | kind | material | striped
+TRACK = 6  # x, y of the middle | l11, l21, l22 of the ellipse, all in half frame heights | log of distance over that to the focus
+PAINTED = LOOKS + 3  # looks | u, v inside the ellipse | 1 where a blocking is given
+BLOCKING_CHANNELS = PAINTED * vae.SMALL**2
+SOFTNESS = 2.5  # of an ellipse's edge, per pixel
+
+
+@dataclass(frozen=True, eq=False)
+class Blocking:
+    """Things (B, K, F, TRACK) with their looks (B, K, LOOKS).
+
+    The matrix (l11 0; l21 l22) takes the unit disc to the ellipse that a thing covers. Rows of looks that begin with 0 are no things.
+    """
+
+    tracks_BKFT: torch.Tensor
+    looks_BKL: torch.Tensor
+
+    def to(self, device: torch.device) -> Blocking:
+        """The same on a device."""
+        return Blocking(self.tracks_BKFT.to(device), self.looks_BKL.to(device))
+
+    def only(self, told_B: torch.Tensor) -> Blocking:
+        """With the things of those clips only."""
+        return Blocking(self.tracks_BKFT, self.looks_BKL * told_B.to(self.looks_BKL)[:, None, None])
+
+    def of(self, begin: int, count: int) -> Blocking:
+        """Of so many frames from one on; after the last all stands still."""
+        at = torch.arange(begin, begin + count).clamp(max=self.tracks_BKFT.shape[2] - 1)
+        return Blocking(self.tracks_BKFT[:, :, at], self.looks_BKL)
+
+    def channels(self, height: int, width: int, given_B: torch.Tensor | None = None) -> torch.Tensor:
+        """Painted and folded as latents are: (B, BLOCKING_CHANNELS, F, height, width) for so many latents; zeros where none is given."""
+        painted = paint(self, height * vae.SMALL, width * vae.SMALL)
+        if given_B is not None:
+            painted = painted * given_B.to(painted)[:, None, None, None, None]
+        return vae.fold(painted)
+
+
+def looks(kind: str, color: str | None, material: str | None, striped: bool) -> list[float]:
+    """LOOKS numbers of a thing, 1 where it is so."""
+    said = [*(color == c for c in COLORS), *(kind == k for k in KINDS), *(material == m for m in MATERIALS), striped]
+    return [1.0, *map(float, said)]
+
+
+def covers(blocking: Blocking, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """How much of each pixel (B, K, F, H, W) a thing covers if none stands before it, and where in its ellipse, u and v, the pixel is."""
+    tracks = blocking.tracks_BKFT[..., None, None]
+    device = tracks.device
+    y = 1.0 - (torch.arange(height, device=device) + 0.5) * 2.0 / height
+    x = ((torch.arange(width, device=device) + 0.5) * 2.0 / width - 1.0) * width / height
+    # Half a pixel more on each side: nothing is lost between pixels.
+    l11, l22 = ((tracks[..., k, :, :].square() + height**-2).sqrt() for k in (2, 4))
+    u = ((x - tracks[..., 0, :, :]) / l11).expand(*tracks.shape[:3], height, width)
+    v = (y[:, None] - tracks[..., 1, :, :] - tracks[..., 3, :, :] * u) / l22
+    radius = (l11 * l22).sqrt() * height / 2.0
+    inside = torch.sigmoid((1.0 - (u.square() + v.square() + 1e-9).sqrt()) * radius * SOFTNESS)
+    return inside * blocking.looks_BKL[..., :1, None, None], u, v
+
+
+def nearest_first(blocking: Blocking) -> torch.Tensor:
+    """Order (B, K, F) of the things from the camera on; those that are none come last."""
+    return (blocking.tracks_BKFT[..., 5] + 100.0 * (1.0 - blocking.looks_BKL[..., :1])).argsort(1)
+
+
+def paint(blocking: Blocking, height: int, width: int) -> torch.Tensor:
+    """Pictures (B, PAINTED, F, H, W) of what stands where, the nearer before the farther."""
+    order = nearest_first(blocking)
+    at = order[..., None, None].expand(-1, -1, -1, height, width)
+    inside, u, v = (part.gather(1, at) for part in covers(blocking, height, width))
+    free = torch.cat([torch.ones_like(inside[:, :1]), (1.0 - inside).cumprod(1)[:, :-1]], 1)
+    seen = inside * free
+    looks = blocking.looks_BKL[:, :, None].expand(-1, -1, order.shape[2], -1).gather(1, order[..., None].expand(-1, -1, -1, LOOKS))
+    painted = torch.einsum("bkfhw,bkfl->blfhw", seen, looks)
+    uv = torch.stack([(seen * part.clamp(-1.5, 1.5)).sum(1) for part in (u, v)], 1)
+    return torch.cat([painted, uv, torch.ones_like(uv[:, :1])], 1)
