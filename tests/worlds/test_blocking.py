@@ -1,6 +1,5 @@
 """A blocking's truth: ellipses lie where the masks are, a camera's way is its path, and the mirrored film has mirrored ones."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,19 +8,10 @@ import pytest
 pytest.importorskip("mujoco")
 pytest.importorskip("moderngl")
 
-from kinowatt.errors import MissingDependency
 from kinowatt.worlds.toybox import Toybox, blocking
 from kinowatt.worlds.toybox.scene import Subject
 
 SIZE, FRAMES = (96, 64), 17
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[Toybox]:
-    try:
-        yield Toybox()
-    except MissingDependency as missing:
-        pytest.skip(str(missing))
 
 
 def ellipses(track_TT: np.ndarray) -> np.ndarray:

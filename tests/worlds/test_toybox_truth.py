@@ -1,6 +1,5 @@
 """The toybox's ground truth: matrices, masks, depth and poses agree to the pixel; one field changed changes nothing else."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,19 +8,11 @@ import pytest
 pytest.importorskip("mujoco")
 pytest.importorskip("moderngl")
 
-from kinowatt.errors import InputError, MissingDependency
+from kinowatt.errors import InputError
 from kinowatt.worlds.toybox import Sample, Toybox, camera, layout, light, physics, scene
 from kinowatt.worlds.toybox.scene import Subject
 
 PLAIN = {"mood": None, "time": "noon", "weather": "clear", "angle": "eye", "speed": "normal", "aside": 0.0, "hills": 0.0, "wet": False}
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[Toybox]:
-    try:
-        yield Toybox()
-    except MissingDependency as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")
