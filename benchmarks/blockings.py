@@ -51,9 +51,9 @@ def main() -> None:
     for seed, prompt in enumerate(PROMPTS):
         shot = Shot(prompt, seed=seed)
         with torch.inference_mode():
-            directed = camera.directed(camera.plan(shot))
+            blocking = camera.blocking(camera.plan(shot))
         take = camera.generate(shot)
-        rows += [(f"told: {prompt}", drawn(directed.blocking, take.clip.height, 4)), ("drawn", take.clip)]
+        rows += [(f"told: {prompt}", drawn(blocking, take.clip.height, 4)), ("drawn", take.clip)]
     contact_sheet(options.out, rows)
 
 

@@ -8,13 +8,24 @@ import torch
 
 from kinowatt.models import director
 from kinowatt.models.blocking import MOST, TRACK, Blocking, looks
-from kinowatt.models.director import FRAMES, ROW, SLOTS, Director, DirectorConfig, Pictures, rows_44
+from kinowatt.models.director import FRAMES, ROW, SLOTS, Director, DirectorConfig, Pictures
 from kinowatt.models.steering import ray_maps
 from kinowatt.worlds.toybox import camera
 from kinowatt.worlds.toybox.blocking import way
 from kinowatt.worlds.toybox.scene import MOVES
 
 WORDS = ("color=red", "kind=ball", "move=static")
+
+
+def rows_44(camera_FT: np.ndarray) -> np.ndarray:
+    """Camera rows (F, 4, 4) as worlds/toybox/camera.py has them, in units of the distance to the focus, of a camera's way."""
+    x, y, z, yaw, pitch, focal = camera_FT.T
+    forward = np.stack([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)], 1)
+    right = np.stack([np.sin(yaw), -np.cos(yaw), np.zeros_like(yaw)], 1)
+    rows = np.zeros((len(x), 4, 4), np.float32)
+    rows[:, 0, :3], rows[:, 0, 3] = np.stack([x, y, z], 1), np.exp(focal)
+    rows[:, 1, :3], rows[:, 2, :3], rows[:, 3, :3] = right, np.cross(right, forward), forward
+    return rows
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from kinowatt.engine.plan import Plan
-from kinowatt.engine.standing import Cameras, cameras, mixed
+from kinowatt.engine.standing import cameras, mixed
 from kinowatt.models.blocking import LOOKS, MOST, TRACK, Blocking
 from kinowatt.models.director import FRAMES, ROW, SLOTS, Director
 from kinowatt.models.spec import ModelSpec
@@ -19,16 +18,10 @@ from kinowatt.worlds.toybox.blocking import way
 SEEDED = 2**32  # beside the numbers of parts, for the director's own noise
 
 
-@dataclass(frozen=True, eq=False)
-class Directed:
-    """Of one clip, latent frame by latent frame."""
+def direct(plan: Plan, path: Sequence[CameraKey], director: Director, spec: ModelSpec) -> Blocking | None:
+    """The blocking of a clip from words, latent frame by latent frame.
 
-    cameras: Cameras
-    blocking: Blocking
-
-
-def direct(plan: Plan, path: Sequence[CameraKey], director: Director, spec: ModelSpec) -> Directed | None:
-    """For a clip from words; its camera is that of the key frames or, where there are none, of the words, and is given to the director.
+    The camera of the key frames or, where there are none, of the words is given to the director.
 
     None for clips without words, for those that lean on footage, which it cannot see well enough yet (LOG.md), and for those that are
     longer than it has learnt to tell: there the words alone speak.
@@ -47,4 +40,4 @@ def direct(plan: Plan, path: Sequence[CameraKey], director: Director, spec: Mode
     aspect = torch.tensor([plan.canvas_width / plan.canvas_height])
     known = director.rows(torch.from_numpy(told)[None], nothing)
     _, blocking = director.read(director.draw(director.text.ids([plan.tokens]), aspect, noise, known, is_known))
-    return Directed(seen, blocking.of(begin, frames))
+    return blocking.of(begin, frames)

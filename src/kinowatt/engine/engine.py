@@ -21,11 +21,10 @@ from kinowatt.engine import conditioning, cost, enlarge, standing
 from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
 from kinowatt.engine.camera_path import rays_of
 from kinowatt.engine.canvas import on_canvas
-from kinowatt.engine.directed import Directed, direct
+from kinowatt.engine.directed import direct
 from kinowatt.engine.plan import Plan, fill
 from kinowatt.engine.rollout import Rollout
 from kinowatt.engine.runtime import Runtime
-from kinowatt.engine.standing import Dice
 from kinowatt.engine.state import State as State
 from kinowatt.engine.step_cache import StepCache, step_caches
 from kinowatt.engine.wan_runtime import WanRuntime
@@ -34,6 +33,7 @@ from kinowatt.engine.whole import Whole
 from kinowatt.errors import DeviceError, ShotError
 from kinowatt.media.image import fit
 from kinowatt.models import savings
+from kinowatt.models.blocking import Blocking
 from kinowatt.models.model import Model
 from kinowatt.models.steering import RAY_CHANNELS, steering
 from kinowatt.models.wan_model import WanModel
@@ -201,8 +201,9 @@ class Engine:
         def told(done: int, of: int, state: State | None, look: Callable[[], np.ndarray] | None) -> None:
             tell(Progress("denoise", done, of, meter.so_far(), state, look))
 
-        directed = self.directed(plan)
-        dice = self._dice(plan, directed)
+        with meter.phase("text"):
+            blocking = self.blocking(plan)
+        dice = replace(standing.dice(plan, self._path(plan), self.model.spec), blocking=blocking)
         if plan.roll is not None:
             assert isinstance(self.model, Model)
             with tempfile.TemporaryDirectory(prefix="kinowatt-") as folder, meter.phase("denoise"):
@@ -215,7 +216,7 @@ class Engine:
                 frames_TCHW, past = rollout.run(text, anchors, self._path(plan), told, resume, limit)
             return frames_TCHW, notes + self._losses(plan, plan.roll.window), past, plan.roll.steps
         whole = Whole(plan, self.model, self.runtime, self.device, self.step_caches, dice)
-        steering = self._steering(plan, known, directed)
+        steering = self._steering(plan, known, blocking)
         with meter.phase("denoise"):
             latents, steps, more = whole.denoise(text, known, steering, told, resume, None if pace is None else pace.left)
         notes += [*more, *self._losses(plan, known.ceiling_1F.shape[1])]
@@ -250,7 +251,7 @@ class Engine:
                 text = self.model.text.encode([plan.tokens, plan.negative]).to(self.device)
             anchors, _ = self._fit(plan)
             means = {"steps": steps, "guidance": plan.shot.guidance, "cache": plan.shot.cache, "size": plan.shot.size}
-            spec, dice = self.model.spec, self._dice(plan, self.directed(plan))
+            spec, dice = self.model.spec, standing.dice(plan, plan.shot.camera.path, self.model.spec)
             refiner = enlarge.Refiner(self.runtime, self.device, plan, self.model.shift, spec.fps, text, anchors, means, dice)
             return refiner.enlarge(frames_TCHW, latents, told, resume)
 
@@ -275,31 +276,26 @@ class Engine:
             raise ShotError(f"{self.model.spec.name} does not follow a camera path; name a move instead, for example --camera orbit-left")
         return plan.shot.camera.path
 
-    def directed(self, plan: Plan) -> Directed | None:
+    def blocking(self, plan: Plan) -> Blocking | None:
         """What the model's director tells of a clip; None where it has none, or nothing to tell."""
         model = self.model
         if not isinstance(model, Model) or model.director is None or not model.dit.config.blocking:
             return None
         return direct(plan, self._path(plan), model.director, model.spec)
 
-    def _dice(self, plan: Plan, directed: Directed | None) -> Dice:
-        if directed is None:
-            return standing.dice(plan, self._path(plan), self.model.spec)
-        return Dice(self.model.spec.standing, directed.cameras, directed.blocking)
-
-    def _steering(self, plan: Plan, known: conditioning.Known, directed: Directed | None) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _steering(self, plan: Plan, known: conditioning.Known, blocking: Blocking | None) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The channels of a camera path and of a blocking, and those of the path alone: guidance moves away from a clip of which nothing
         is told. None with neither. ShotError for a model that follows no path."""
         path, codec = self._path(plan), self.model.codec
-        if not path and directed is None:
+        if not path and blocking is None:
             return None
         frames, height, width = known.latents_1CFHW.shape[2:]
         rays = torch.zeros(1, RAY_CHANNELS, frames, height, width)
         if path:
             rays = rays_of(path, plan.frames, self.model.spec.fps, (height, width), codec.stride[0], known.outside)
-        blocking = None if directed is None else directed.blocking.channels(height, width)
+        painted = None if blocking is None else blocking.channels(height, width)
         off = torch.zeros(1)
-        told, untold = (steering(rays, off, b).to(self.device) for b in (blocking, None if blocking is None else 0.0 * blocking))
+        told, untold = (steering(rays, off, b).to(self.device) for b in (painted, None if painted is None else 0.0 * painted))
         return told, untold
 
     def _fit(self, plan: Plan) -> tuple[list[Anchor], list[str]]:

@@ -2,7 +2,8 @@
 
 Flow matching (Lipman et al. 2023, arXiv 2210.02747) on one token per thing and one for the camera, each with its whole way through the
 clip; what a thing is are analog bits (Chen et al. 2023, arXiv 2208.04202). Any frames, or the camera, may be known: those have no noise.
-It looks at frames of the clip that are given as pictures, and draws what it sees there, and what comes of it before and after.
+It can be shown frames of the clip as pictures, to draw what is there and what comes of it before and after. The weights that ship do
+not see well enough for the engine to show them any (docs/decisions/0014).
 Legend: B batch, S slots (the camera, then MOST things), F latent frames, P pictures, K things, D width.
 """
 
@@ -13,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -28,7 +28,6 @@ FRAMES = 9  # latent frames that it draws at once
 SLOTS = 1 + MOST
 ROW = FRAMES * TRACK + LOOKS  # numbers of a slot
 PICTURES = 3  # that it looks at, of those that are given
-CELL = 8  # pixels a side of the small picture, to one token of a picture
 GROUPS = (COLORS, KINDS, MATERIALS)
 STEPS, GUIDANCE = 24, 2.0  # with which it draws
 COLOURS = vae.VideoCodec.channels // vae.SMALL**2
@@ -190,17 +189,6 @@ def spread(of_BSF: torch.Tensor) -> torch.Tensor:
     return torch.cat([frames.repeat_interleave(TRACK, -1), looks.expand(*looks.shape[:-1], LOOKS)], -1)
 
 
-def rows_44(camera_FT: np.ndarray) -> np.ndarray:
-    """Camera rows (F, 4, 4) as worlds/toybox/camera.py has them, in units of the distance to the focus, of a camera's way."""
-    x, y, z, yaw, pitch, focal = camera_FT.T
-    forward = np.stack([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)], 1)
-    right = np.stack([np.sin(yaw), -np.cos(yaw), np.zeros_like(yaw)], 1)
-    rows = np.zeros((len(x), 4, 4), np.float32)
-    rows[:, 0, :3], rows[:, 0, 3] = np.stack([x, y, z], 1), np.exp(focal)
-    rows[:, 1, :3], rows[:, 2, :3], rows[:, 3, :3] = right, np.cross(right, forward), forward
-    return rows
-
-
 @dataclass(frozen=True, eq=False)
 class Context:
     """What a director is told and shown: tokens (B, L, text_width), which of them are there (B, 1, 1, L), and the words in all (B, D)."""
@@ -211,7 +199,7 @@ class Context:
 
 
 class Look(nn.Module):
-    """Pictures to tokens, one for each CELL x CELL pixels of the small picture."""
+    """Pictures to tokens, one for each 8x8 pixels of the small picture."""
 
     def __init__(self, config: DirectorConfig) -> None:
         super().__init__()
