@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kinowatt.models import specs, weights
 
-FILES = ("codec.safetensors", "denoiser.safetensors", "director.safetensors")
+FILES = ("codec.safetensors", "denoiser.safetensors", "director.safetensors", "observer.safetensors")
 
 
 def main() -> None:

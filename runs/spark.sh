@@ -1,5 +1,5 @@
 #!/bin/sh
-# spark from nothing, as it ships: world, codec, director, denoiser, distillation, exam. Prints the kilowatt-hours that it took.
+# spark from nothing, as it ships: world, codec, director, observer, denoiser, distillation, exam. Prints the kilowatt-hours that it took.
 #
 #   runs/spark.sh [cpu|gpu|tiny] [FOLDER]
 #
@@ -8,14 +8,15 @@ set -eu
 recipe="${1:-cpu}"
 folder="${2:-runs/checkpoints/spark-$recipe}"
 case "$recipe" in
-  cpu) codec=3 director=20 spark=260 distil=50 ;;
-  gpu) codec=9 director=3 spark=9 distil=5 ;;
-  tiny) codec=.3 director=.1 spark=.3 distil=.2 ;;
+  cpu) codec=3 director=50 observer=15 spark=260 distil=50 ;;
+  gpu) codec=9 director=3 observer=2 spark=9 distil=5 ;;
+  tiny) codec=.3 director=.1 observer=.1 spark=.3 distil=.2 ;;
   *) echo "runs/spark.sh: the recipe is cpu, gpu or tiny, not $recipe" >&2; exit 2 ;;
 esac
 train() { kinowatt train "$1" --recipe "$recipe" --minutes "$2" --folder "$folder" --cache "$folder/cache" --receipts "$folder/receipts" $3; }
 train codec "$codec" ""
 train director "$director" ""
+train observer "$observer" ""
 train spark "$spark" ""
 train distil "$distil" "--start $folder"
 kinowatt exam "$folder" --quick -o "$folder/exam"

@@ -17,6 +17,7 @@ from kinowatt import cli, language
 from kinowatt.models import weights
 from kinowatt.models.director import Director, DirectorConfig
 from kinowatt.models.dit import DITS, VideoDiT
+from kinowatt.models.observer import Observer, ObserverConfig
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CodecConfig, VideoCodec
 
@@ -67,7 +68,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random codec, denoiser and director: everything works, nothing looks like anything."""
+    """A folder with a random codec, denoiser, director and observer: everything works, nothing looks like anything."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model") / "tiny"
     sizes = CodecConfig(decoder_widths=(24, 16, 16, 8), decoder_blocks=(1, 1, 1, 1))
@@ -85,11 +86,15 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tensors |= {f"text.{k}": v for k, v in TextEncoder(text).state_dict().items()}
     config = {"dit": dataclasses.asdict(dit), "text": text.to_json(), "shift": 2.0, "standing": 0.9}
     weights.save(folder / "denoiser.safetensors", tensors, config)
-    directs = DirectorConfig(width=32, heads=2, layers=1, text_width=16, look=(8, 8))
+    directs = DirectorConfig(width=32, heads=2, layers=1, text_width=16)
     director = Director(directs, language.VOCABULARY)
     torch.nn.init.normal_(director.outward.weight, std=0.5)
     told = {"director": dataclasses.asdict(directs), "vocabulary": list(language.VOCABULARY)}
     weights.save(folder / "director.safetensors", dict(director.state_dict()), told)
+    looks = ObserverConfig(widths=(8, 8, 8))
+    observer = Observer(looks)
+    torch.nn.init.zeros_(observer.leave[-1].bias)  # it finds something in any picture
+    weights.save(folder / "observer.safetensors", dict(observer.state_dict()), {"observer": dataclasses.asdict(looks)})
     return folder
 
 

@@ -21,6 +21,7 @@ class LastFrameCodec:
 
     channels = 1
     stride = (4, 16, 16)
+    memoryless = False  # it is asked as if it had one
 
     def encode(self, frames_BCTHW: torch.Tensor) -> torch.Tensor:
         assert (frames_BCTHW.shape[2] - 1) % 4 == 0
@@ -79,6 +80,15 @@ def test_footage_in_the_middle() -> None:
     known = place(ramp(12, first=50), 0.625)  # frames 10..21: latents 4 (13..16) and 5 (17..20) are whole
     assert known.ceiling_1F[0].tolist() == [1, 1, 1, 1, 0, 0, 1, 1, 1]
     assert grey(known.latents_1CFHW)[4:6] == [50 + 6, 50 + 10]
+
+
+def test_a_codec_without_memory_takes_every_latent_whose_frame_is_given() -> None:
+    codec = LastFrameCodec()
+    codec.memoryless = True
+    for clip, at, taken, first in ((ramp(9, first=100), END, [6, 7, 8], 100), (ramp(12, first=50), 0.625, [3, 4, 5], 52)):
+        known = conditioning.build([Anchor(clip, at)], codec, 33, 32, 32, FPS)
+        assert known.ceiling_1F[0].tolist() == [float(k not in taken) for k in range(9)]
+        assert [grey(known.latents_1CFHW)[k] for k in taken] == [first, first + 4, first + 8]
 
 
 def test_edit_covers_every_latent_it_touches() -> None:

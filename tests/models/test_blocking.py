@@ -8,7 +8,21 @@ import pytest
 import torch
 
 from kinowatt.models import vae
-from kinowatt.models.blocking import BLOCKING_CHANNELS, COLORS, LOOKS, MOST, PAINTED, TRACK, Blocking, looks, paint
+from kinowatt.models.blocking import (
+    BLOCKING_CHANNELS,
+    COLORS,
+    KINDS,
+    LOOKS,
+    MOST,
+    PAINTED,
+    TRACK,
+    Blocking,
+    in_picture,
+    in_sight,
+    looks,
+    paint,
+    settled,
+)
 
 
 def two(far_of_red: float, far_of_blue: float, frames: int = 3) -> Blocking:
@@ -66,3 +80,35 @@ def test_only_and_of_take_clips_and_frames() -> None:
     assert torch.equal(blocking.only(torch.tensor([True])).looks_BKL, blocking.looks_BKL)
     assert torch.equal(blocking.of(1, 2).tracks_BKFT, blocking.tracks_BKFT[:, :, 1:3])
     assert torch.equal(blocking.of(4, 3).tracks_BKFT[:, :, 2], blocking.tracks_BKFT[:, :, 4]), "it stands still after its end"
+
+
+def test_what_is_in_the_picture_is_not_hidden_and_not_cut_off() -> None:
+    hidden = two(-0.5, 0.5)
+    hidden.tracks_BKFT[0, 1, :, 0] = 0.0
+    hidden.tracks_BKFT[0, 1, :, 2], hidden.tracks_BKFT[0, 1, :, 4] = 0.3, 0.3
+    share = in_sight(hidden, 32, 32)[0, :2, 0]
+    assert float(share[0]) == pytest.approx(1.0, abs=0.1)
+    assert float(share[1]) < 0.1
+    assert in_picture(hidden, 1.0)[0, :3, 0].tolist() == [True, False, False], "the third is no thing"
+    away = two(0.0, 0.1)
+    away.tracks_BKFT[0, 0, 1, 0] = -1.2
+    assert in_picture(away, 1.0)[0, 0].tolist() == [True, False, True]
+    assert in_picture(away, 1.6)[0, 0].tolist() == [True, True, True], "a wider picture shows it"
+
+
+def test_looks_settle_on_the_likeliest() -> None:
+    likely = torch.full((1, LOOKS), -0.5)
+    likely[0, [0, 1 + COLORS.index("red"), 1 + len(COLORS) + KINDS.index("cube")]] = torch.tensor([0.1, -0.1, 0.3])
+    likely[0, 1 + len(COLORS) + len(KINDS)] = 0.9
+    assert settled(likely)[0].tolist() == looks("cube", "red", "matte", False)
+    likely[0, 1 + len(COLORS) + KINDS.index("turbine")] = 0.4
+    assert settled(likely)[0].tolist() == looks("turbine", None, None, False)
+    likely[0, 0] = -0.1
+    assert not settled(likely).any()
+
+
+def test_only_things_are_things() -> None:
+    there = two(0.0, 0.0).things()
+    assert there is not None
+    assert there.looks_BKL.shape[1] == there.tracks_BKFT.shape[1] == 2
+    assert Blocking(torch.zeros(1, MOST, 3, TRACK), torch.zeros(1, MOST, LOOKS)).things() is None

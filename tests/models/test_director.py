@@ -8,7 +8,7 @@ import torch
 
 from kinowatt.models import director
 from kinowatt.models.blocking import MOST, TRACK, Blocking, looks
-from kinowatt.models.director import FRAMES, ROW, SLOTS, Director, DirectorConfig, Pictures
+from kinowatt.models.director import FRAMES, ROW, SLOTS, Director, DirectorConfig
 from kinowatt.models.steering import ray_maps
 from kinowatt.worlds.toybox import camera
 from kinowatt.worlds.toybox.blocking import way
@@ -78,31 +78,6 @@ def test_what_is_known_stays_as_it_is_and_the_rest_comes_from_the_seed(net: Dire
     assert not torch.allclose(one[:, 1, 3 * TRACK :], other[:, 1, 3 * TRACK :], atol=0.1)
     worded = net.draw(ids, torch.ones(1), noise[:1], known, is_known, steps=4, guidance=4.0)
     assert not torch.allclose(worded, one)
-
-
-def test_it_looks_at_the_pictures_that_are_given_and_at_no_others(net: Director) -> None:
-    ids, latents = net.text.ids([WORDS] * 2), torch.randn(2, 48, FRAMES, 4, 6)
-    given = torch.zeros(2, FRAMES, dtype=torch.bool)
-    given[0, :4] = True
-    chosen = Pictures.chosen(latents, given)
-    assert chosen.at_BP.tolist() == [[3, 2, 1], [-1, -1, -1]], "the nearest to what is to come"
-    assert torch.equal(chosen.latents_BCPHW[0, :, 0], latents[0, :, 3])
-    x, level, t, aspect = torch.randn(2, SLOTS, ROW), torch.rand(2, SLOTS, FRAMES + 1), torch.rand(2), torch.full((2,), 1.5)
-
-    def velocity(pictures: Pictures | None) -> torch.Tensor:
-        return net(x, level, t, aspect, net.context(ids, pictures))
-
-    shown, blind = velocity(chosen), velocity(None)
-    assert not torch.allclose(shown[0], blind[0])
-    assert torch.allclose(shown[1], blind[1], atol=1e-5)
-    other = latents.clone()
-    other[:, :, 4:] = 0.0
-    assert torch.equal(velocity(Pictures.chosen(other, given)), shown)
-    ends = torch.zeros(1, FRAMES, dtype=torch.bool)
-    ends[0, [0, 1, 7, 8]] = True
-    assert Pictures.chosen(latents[:1], ends).at_BP.tolist() == [[1, 7, 0]]
-    everything = torch.ones(1, FRAMES, dtype=torch.bool)
-    assert (Pictures.chosen(latents[:1], everything).at_BP >= 0).all()
 
 
 def test_a_file_is_read_and_another_is_not(net: Director) -> None:

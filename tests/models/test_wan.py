@@ -55,7 +55,7 @@ def codec(channels: int = 16) -> Any:
 class TheirCodec:
     """diffusers' codec as a Codec."""
 
-    channels, stride = 16, (4, 8, 8)
+    channels, stride, memoryless = 16, (4, 8, 8), False
 
     def __init__(self, vae: Any) -> None:
         self.vae = vae

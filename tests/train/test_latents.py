@@ -128,7 +128,7 @@ def test_weights_of_a_smaller_lexicon_and_of_no_steering_go_on() -> None:
     sizes = dataclasses.replace(DITS["xs"], layers=1, heads=1, text_dim=64)
     old = Spark(dataclasses.replace(sizes, in_channels=48, blocking=0), TextConfig(language.VOCABULARY[:50], width=64, layers=1))
     new = Spark(sizes, TextConfig(language.VOCABULARY, width=64, layers=1))
-    new.start(old.state_dict(), {"text": old.text.config.to_json()})
+    new.start(old.state_dict(), {"text": old.text.config.to_json(), "dit": {"layers": 1}})
     x, level = torch.randn(1, 48, 2, 4, 4), torch.rand(1, 2)
     known = [language.VOCABULARY[3], language.VOCABULARY[20], "~unheard"]
     before = old(x, level, old.text.ids([known]))
@@ -136,4 +136,31 @@ def test_weights_of_a_smaller_lexicon_and_of_no_steering_go_on() -> None:
     assert torch.allclose(before, after, atol=1e-5)
     wider = Spark(dataclasses.replace(sizes, heads=2), TextConfig(language.VOCABULARY, width=64))
     with pytest.raises(WeightsError, match="do not fit"):
-        wider.start(old.state_dict(), {"text": {"vocabulary": []}})
+        wider.start(old.state_dict(), {"text": {"vocabulary": []}, "dit": {"layers": 1}})
+
+
+@torch.no_grad()
+def test_weights_of_fewer_blocks_go_on_in_a_deeper_network() -> None:
+    torch.manual_seed(0)
+    sizes = dataclasses.replace(DITS["xs"], layers=2, heads=1, text_dim=64)
+    text = TextConfig(language.VOCABULARY, width=64, layers=1)
+    old, new = Spark(sizes, text), Spark(dataclasses.replace(sizes, layers=4), text)
+    for network in (old, new):  # gates and output are zero at the start, which would hide all the rest
+        torch.nn.init.normal_(network.dit.condition_embedder.time_proj.weight, std=0.1)
+        torch.nn.init.normal_(network.dit.proj_out.weight, std=0.1)
+    new.start(old.state_dict(), {"text": text.to_json(), "dit": {"layers": 2}})
+    x, level, ids = torch.randn(1, sizes.in_channels, 2, 4, 4), torch.rand(1, 2), old.text.ids([language.VOCABULARY[:3]])
+    assert torch.allclose(new(x, level, ids), old(x, level, ids), atol=1e-5)
+    assert torch.equal(new.dit.blocks[2].attn1.to_q.weight, old.dit.blocks[1].attn1.to_q.weight)
+    torch.nn.init.normal_(new.dit.blocks[1].ffn.net[2].weight)
+    assert not torch.allclose(new(x, level, ids), old(x, level, ids), atol=1e-2)
+
+
+def test_pictures_are_single_frames_with_what_stands_in_them(store: LatentStore) -> None:
+    latents, blocking = store.pictures(16, torch.Generator().manual_seed(0))
+    assert latents.shape == (16, 48, 1, 2, 2)
+    assert blocking.tracks_BKFT.shape == (16, MOST, 1, TRACK)
+    shelf = next(iter(store._shelves.values()))
+    for picture, tracks in zip(latents[:, :, 0], blocking.tracks_BKFT[:, :, 0], strict=True):
+        clip, frame = ((shelf.latents == picture[None, :, None]).all(1).all(-1).all(-1)).nonzero()[0].tolist()
+        assert torch.equal(shelf.tracks[clip, :, frame], tracks)

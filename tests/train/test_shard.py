@@ -92,8 +92,8 @@ def check_way(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], before: di
     """a is where b is, measured by the way that b has come; Muon rounds its steps to bfloat16, and with them sums in another order."""
     assert a.keys() == b.keys()
     for k in a:
-        muon = ".blocks." in k and a[k].ndim == 2
-        assert float((a[k] - b[k]).norm() / ((b[k] - before[k]).norm() + 1e-3)) < (0.15 if muon else 0.02), k
+        muon = a[k].ndim in (2, 4) and any(part in k for part in (".blocks.", ".ends."))
+        assert float((a[k] - b[k]).norm() / ((b[k] - before[k]).norm() + 1e-3)) < (0.25 if muon else 0.02), k
 
 
 def shared(folder: Path) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ def rows_of(keys: Sequence[CameraKey], frames: int, fps: float) -> tuple[np.ndar
     """
     at_K = np.array([k.at_s for k in keys])
     values_KN = np.array([(*k.position, *k.look_at, np.log(k.focal_mm)) for k in keys])
-    values_TN = _monotone(at_K, values_KN, np.arange(frames) / fps)
+    values_TN = monotone(at_K, values_KN, np.arange(frames) / fps)
     position, look_at, focal_mm = values_TN[:, :3], values_TN[:, 3:6], np.exp(values_TN[:, 6])
     forward = look_at - position
     focus_m = float(np.linalg.norm(forward[0]))
@@ -34,7 +34,7 @@ def rows_of(keys: Sequence[CameraKey], frames: int, fps: float) -> tuple[np.ndar
     return rows, focus_m
 
 
-def _monotone(at_K: np.ndarray, values_KN: np.ndarray, times_T: np.ndarray) -> np.ndarray:
+def monotone(at_K: np.ndarray, values_KN: np.ndarray, times_T: np.ndarray) -> np.ndarray:
     """Piecewise cubic Hermite curves (T, N) through values (K, N), without overshoot."""
     if len(at_K) == 1:
         return np.repeat(values_KN, len(times_T), 0)

@@ -130,7 +130,9 @@ def encode_anchor(frames_TCHW: np.ndarray, start: int, codec: Codec, *, whole: b
     asked for (an edit): then the footage is held at its ends to fill the latents that it touches.
     """
     stride, last = codec.stride[0], start + len(frames_TCHW) - 1
-    first_latent, last_latent = -(-(start + stride - 1) // stride) if start else 0, last // stride
+    # A latent of a codec without memory holds its last frame alone.
+    held = 1 if codec.memoryless else stride
+    first_latent, last_latent = -(-(start + held - 1) // stride) if start else 0, last // stride
     if whole or last_latent < first_latent:
         first_latent, last_latent = -(-start // stride), min(-(-last // stride), (frames - 1) // stride)
     begin = 0 if first_latent == 0 else (first_latent - 1 - WARM_UP) * stride

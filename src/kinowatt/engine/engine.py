@@ -18,6 +18,7 @@ from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Prediction
 from kinowatt.energy.processors import cpu_name
 from kinowatt.engine import conditioning, cost, enlarge, standing
+from kinowatt.engine.between import Between
 from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
 from kinowatt.engine.camera_path import rays_of
 from kinowatt.engine.canvas import on_canvas
@@ -35,7 +36,7 @@ from kinowatt.media.image import fit
 from kinowatt.models import savings
 from kinowatt.models.blocking import Blocking
 from kinowatt.models.model import Model
-from kinowatt.models.steering import RAY_CHANNELS, steering
+from kinowatt.models.steering import RAY_CHANNELS, steering_pair
 from kinowatt.models.wan_model import WanModel
 from kinowatt.shot import OUTSIDE, Anchor, CameraKey, Shot, still
 
@@ -202,20 +203,21 @@ class Engine:
             tell(Progress("denoise", done, of, meter.so_far(), state, look))
 
         with meter.phase("text"):
-            blocking = self.blocking(plan)
+            blocking = self.blocking(plan, known)
         dice = replace(standing.dice(plan, self._path(plan), self.model.spec), blocking=blocking)
+        between = self._between(plan, blocking)
         if plan.roll is not None:
             assert isinstance(self.model, Model)
             with tempfile.TemporaryDirectory(prefix="kinowatt-") as folder, meter.phase("denoise"):
                 decoding = functools.partial(meter.phase, "decode")
                 own, network = aside or Path(folder), self.runtime.denoiser
-                rollout = Rollout(plan, self.model, network, self.device, own, decoding, dice, self.step_caches)
+                rollout = Rollout(plan, self.model, network, self.device, own, decoding, dice, self.step_caches, between)
                 rollout.give(known)
                 del known  # as long as the clip
                 limit = None if pace is None else pace.left
                 frames_TCHW, past = rollout.run(text, anchors, self._path(plan), told, resume, limit)
             return frames_TCHW, notes + self._losses(plan, plan.roll.window), past, plan.roll.steps
-        whole = Whole(plan, self.model, self.runtime, self.device, self.step_caches, dice)
+        whole = Whole(plan, self.model, self.runtime, self.device, self.step_caches, dice, between)
         steering = self._steering(plan, known, blocking)
         with meter.phase("denoise"):
             latents, steps, more = whole.denoise(text, known, steering, told, resume, None if pace is None else pace.left)
@@ -276,12 +278,20 @@ class Engine:
             raise ShotError(f"{self.model.spec.name} does not follow a camera path; name a move instead, for example --camera orbit-left")
         return plan.shot.camera.path
 
-    def blocking(self, plan: Plan) -> Blocking | None:
-        """What the model's director tells of a clip; None where it has none, or nothing to tell."""
+    def blocking(self, plan: Plan, known: conditioning.Known | None = None) -> Blocking | None:
+        """What the model's director tells of a clip; None where it has none, or nothing to tell. `known`: of its anchors, if any."""
         model = self.model
         if not isinstance(model, Model) or model.director is None or not model.dit.config.blocking:
             return None
-        return direct(plan, self._path(plan), model.director, model.spec)
+        return direct(plan, self._path(plan), model.director, model.observer, known or self._known([], plan)[0], model.spec)
+
+    def _between(self, plan: Plan, blocking: Blocking | None) -> Between | None:
+        """How frames between latents are drawn; None where the model's codec draws them itself."""
+        model = self.model
+        if not isinstance(model, Model) or model.codec.config.decoder_widths:
+            return None
+        rows_T44, focus_m = standing.way(plan, self._path(plan), model.spec)
+        return Between(torch.from_numpy(rows_T44), focus_m, None if blocking is None else blocking.things(), model.codec.stride[0])
 
     def _steering(self, plan: Plan, known: conditioning.Known, blocking: Blocking | None) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The channels of a camera path and of a blocking, and those of the path alone: guidance moves away from a clip of which nothing
@@ -293,10 +303,7 @@ class Engine:
         rays = torch.zeros(1, RAY_CHANNELS, frames, height, width)
         if path:
             rays = rays_of(path, plan.frames, self.model.spec.fps, (height, width), codec.stride[0], known.outside)
-        painted = None if blocking is None else blocking.channels(height, width)
-        off = torch.zeros(1)
-        told, untold = (steering(rays, off, b).to(self.device) for b in (painted, None if painted is None else 0.0 * painted))
-        return told, untold
+        return steering_pair(rays, None if blocking is None else blocking.channels(height, width), self.device)
 
     def _fit(self, plan: Plan) -> tuple[list[Anchor], list[str]]:
         """The anchors at the size and rate of the clip, and what was cut off them."""

@@ -38,7 +38,7 @@ class TiledCodec:
 
     def __init__(self, runtime: Runtime, stage: Stage) -> None:
         codec = runtime.codec
-        self.channels, self.stride = codec.channels, codec.stride
+        self.channels, self.stride, self.memoryless = codec.channels, codec.stride, codec.memoryless
         self._inner, self._runtime = codec, runtime
         _, height, width = stage.tile
         self._tile = height // codec.stride[1], width // codec.stride[2]
@@ -60,7 +60,8 @@ class _Decoder:
     """A runtime's decoder in the place of a codec's own."""
 
     def __init__(self, codec: Codec, runtime: Runtime) -> None:
-        self.channels, self.stride, self.encode, self.decode = codec.channels, codec.stride, codec.encode, codec.decode
+        self.channels, self.stride, self.memoryless = codec.channels, codec.stride, codec.memoryless
+        self.encode, self.decode = codec.encode, codec.decode
         self._runtime = runtime
 
     def decode_stream(self, latents_BCFHW: torch.Tensor, chunk: int = 2) -> Iterator[torch.Tensor]:

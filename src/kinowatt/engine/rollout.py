@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from kinowatt.engine import conditioning
+from kinowatt.engine.between import Between
 from kinowatt.engine.camera_path import rows_of
 from kinowatt.engine.canvas import picture
 from kinowatt.engine.noise import noise_levels, shifted, up
@@ -28,9 +29,10 @@ from kinowatt.engine.standing import PLAIN, Dice
 from kinowatt.engine.state import Growing, State, Told
 from kinowatt.engine.step_cache import StepCache
 from kinowatt.errors import OutputError, ShotError
+from kinowatt.models.blocking import Blocking
 from kinowatt.models.model import Model
 from kinowatt.models.protocols import Conditioning, Denoiser, Memory
-from kinowatt.models.steering import ray_maps, steering
+from kinowatt.models.steering import RAY_CHANNELS, ray_maps, steering_pair
 from kinowatt.models.vae import VideoCodec
 from kinowatt.shot import Anchor, CameraKey
 
@@ -193,12 +195,14 @@ class Rollout:
     decoding: Callable[[], AbstractContextManager[None]]  # a phase of the meter
     dice: Dice
     step_caches: Sequence[StepCache] = ()
+    between: Between | None = None  # how frames between latents are drawn; None: as the codec does
     past: Anchor | None = None  # where the clip goes on from latents
     pieces: dict[int, Piece] = field(default_factory=dict)  # of what is known
     beside: torch.Tensor | None = None  # latents outside of time
     kept: dict[str, np.ndarray] = field(default_factory=dict)  # of the decoder
     waiting: list[torch.Tensor] = field(default_factory=list)  # latent frames that are clean and not yet decoded
     decoded: int = 0  # latent frames
+    last: torch.Tensor | None = None  # the last latent's frame (1, 3, H, W), from which the next ones go on
     newest: np.ndarray | None = None  # frame (3, H, W)
 
     def __post_init__(self) -> None:
@@ -225,6 +229,7 @@ class Rollout:
         guided = [self._guided(text, text_NLD[-1:]) for text in text_NLD[:-1, None]]
         scenes = Scenes([0, *(at for at, _ in self.plan.scenes)], guided)
         steer = rows_of(path, self.plan.frames, fps) if path else None
+        blocking = self.dice.blocking
         solver = solver_of("euler" if self.model.spec.solver == "unipc" else self.model.spec.solver)
         for cached in self.step_caches:
             cached.begin(torch.tensor([[1.0], [0.0], [0.0]]))  # no step is the last for all frames
@@ -236,10 +241,10 @@ class Rollout:
                 if pace is not None:
                     pace(rolling.done)
                 begin = rolling.begin
-                if steer is not None:
-                    channels = self._steering(*steer, begin)
+                if steer is not None or blocking is not None:
+                    told, untold = self._steering(steer, blocking, begin)
                     for each in guided:
-                        each.cond = replace(each.cond, steering_BCFHW=channels)
+                        each.cond = replace(each.cond, steering_BCFHW=told, steering_null_BCFHW=untold)
                 for latent in rolling.step(solver, scenes):
                     latents.add(latent[0].transpose(0, 1).cpu().numpy())
                     self.waiting.append(latent)
@@ -279,11 +284,16 @@ class Rollout:
         level = torch.cat([level_BF, level_BF.new_zeros(batch, count)], 1)
         return self.denoiser(torch.cat([x_BCFHW, beside], 2), level, text_BLD)[:, :, :-count]
 
-    def _steering(self, rows_T44: np.ndarray, focus_m: float, begin: int) -> torch.Tensor:
-        """Channels of the camera's path for the window, relative to where it begins, as in training."""
-        stride = self.codec.stride[0]
-        rows = torch.from_numpy(rows_T44[stride * begin :][: self._frames_of(self.roll.window)])
-        return steering(ray_maps(rows, focus_m, *self._size, stride)[None], torch.zeros(1)).to(self.device)
+    def _steering(self, steer: tuple[np.ndarray, float] | None, blocking: Blocking | None, begin: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Channels of the camera's path for the window, relative to where it begins, as in training, and of what stands there; and those
+        of the path alone, from which guidance moves away."""
+        stride, window = self.codec.stride[0], self.roll.window
+        rays = torch.zeros(1, RAY_CHANNELS, window, *self._size)
+        if steer is not None:
+            rows = torch.from_numpy(steer[0][stride * begin :][: self._frames_of(window)])
+            rays = ray_maps(rows, steer[1], *self._size, stride)[None]
+        painted = None if blocking is None else blocking.of(begin, window).channels(*self._size)
+        return steering_pair(rays, painted, self.device)
 
     def _begin(self, resume: State | None) -> Rolling:
         channels = self.codec.channels
@@ -299,6 +309,8 @@ class Rollout:
         if not same or resume.memory["parts"].tolist() != self._told or resume.done > self.roll.total:
             raise ShotError("the saved state belongs to another shot; begin anew")
         self.kept = {name.removeprefix("decoder."): array for name, array in resume.memory.items() if name.startswith("decoder.")}
+        if "last" in resume.memory:
+            self.last = torch.from_numpy(resume.memory["last"]).to(self.device)
         self.decoder.remember(self.kept, self.device)
         self.decoded = self._decoded_at(resume.done)
         rolling = Rolling(
@@ -369,6 +381,9 @@ class Rollout:
             signal = self.decoder(latents, first=not self.decoded and self.past is None)
             if not self.decoded and self.past is not None:
                 signal = signal[:, :, self.codec.stride[0] - 1 :]  # as of a first latent frame, though it has a past
+            if self.between is not None:
+                begins = self._frames_of(self.decoded)
+                signal, self.last = self.between.drawn(signal, begins, self.last)
             frames = picture(conditioning.to_frames(signal), self.plan)
             out.add(frames)
             self.newest, self.kept = frames[-1], self.decoder.keep()
@@ -376,5 +391,7 @@ class Rollout:
 
     def _state(self, rolling: Rolling, means: Mapping[str, object]) -> State:
         memory = {f"decoder.{name}": array for name, array in self.kept.items()}
+        if self.last is not None:
+            memory["last"] = self.last.cpu().numpy()
         levels = rolling.levels(1.0 - rolling.done % self.roll.steps / self.roll.steps).cpu().numpy()
         return State(rolling.done, rolling.x.cpu().numpy(), levels, means, memory | {"parts": np.array(self._told)})

@@ -63,7 +63,7 @@ class Dice:
         if key not in self.seen or len(self.seen[key]) < begin + frames:
             count = max(begin + frames, self.cameras.rows_BF44.shape[1])
             things = None if self.blocking is None else self.blocking.of(0, count)
-            self.seen[key] = places(self.cameras.of(0, count), *key, things)[0]
+            self.seen[key] = places(self.cameras.of(0, count), *key, things)[0].int()  # half the bytes: a clip may be long
         return self._drawn(shape_1CFHW, self.seen[key][None, : begin + frames], own, world)
 
     def roll(self, shape_BCFHW: Sequence[int], generator: torch.Generator) -> torch.Tensor:
@@ -80,7 +80,7 @@ class Dice:
         high, wide = height * vae.SMALL, width * vae.SMALL
         colours = channels // vae.SMALL**2
         world_NBC = torch.randn(numbers_BFN.shape[1] * high * wide, batch, colours, generator=world).to(numbers_BFN.device)
-        at_BN = numbers_BFN[:, -frames:].flatten(1)
+        at_BN = numbers_BFN[:, -frames:].flatten(1).long()
         standing = torch.stack([world_NBC[at_N, b] for b, at_N in enumerate(at_BN)]).transpose(1, 2)
         mine = torch.randn(batch, colours, frames, high, wide, generator=own).to(numbers_BFN.device)
         drawn = self.share**0.5 * standing.reshape_as(mine) + (1.0 - self.share) ** 0.5 * mine
@@ -101,7 +101,14 @@ def dice(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Dice:
 
 
 def cameras(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Cameras:
-    """Of a clip's latent frames: along key frames or, where there are none, as the words of the prompt say."""
+    """Of a clip's latent frames."""
+    rows_T44, focus_m = way(plan, path, spec)
+    return Cameras(torch.from_numpy(rows_T44[:: spec.frame_stride])[None], torch.tensor([focus_m]))
+
+
+def way(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> tuple[np.ndarray, float]:
+    """Camera rows (T, 4, 4) of a clip's frames: along key frames or, where there are none, as the words of the prompt say; and the first
+    distance to what is looked at, in metres."""
     if path:
         rows, focus_m = rows_of(path, plan.frames, spec.fps)
     else:
@@ -111,8 +118,7 @@ def cameras(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Cameras:
         spans = [stop - start for start, stop in itertools.pairwise(begins)]
         paths = [_spoken(tokens, span, aspect) for tokens, span in zip(texts, spans, strict=True)]
         rows, focus_m = np.concatenate([p.rows_T44 for p in paths]), paths[0].distance_m
-    latents = torch.from_numpy(rows[:: spec.frame_stride])[None]
-    return Cameras(latents, torch.tensor([focus_m]))
+    return rows, focus_m
 
 
 def _spoken(tokens: Sequence[str], frames: int, aspect: float) -> camera.Path:
@@ -133,7 +139,7 @@ def places(cameras: Cameras, height: int, width: int, blocking: Blocking | None 
     own_N = torch.arange(height * width, device=rows_BF44.device)
     if blocking is None and bool((rows_BF44 == rows_BF44[:, :1]).all()):
         return own_N.expand(batch, frames, -1)
-    point_BFN3, far_BFN = _points(rows_BF44.float(), cameras.focus_B, height, width)
+    point_BFN3, far_BFN = points(rows_BF44.float(), cameras.focus_B, height, width)
     things = None if blocking is None else _Things(blocking, height, width)
     found = [own_N.expand(batch, -1)]
     for k in range(1, frames):
@@ -153,20 +159,28 @@ class _Things:
     """Where the pixels on things were in other frames; the blocking has as many as the cameras."""
 
     def __init__(self, blocking: Blocking, height: int, width: int) -> None:
-        self.size, self.tracks_BKFT = (height, width), blocking.tracks_BKFT
-        first_BKFN = nearest_first(blocking)[..., None].expand(-1, -1, -1, height * width)
-        inside, u, v = (part.flatten(3).gather(1, first_BKFN) for part in covers(blocking, height, width))
-        nearest = (inside > 0.5).float().argmax(1, keepdim=True)  # the first of the things that has a pixel
-        on_one = inside.gather(1, nearest)[:, 0] > 0.5
-        self.owner_BFN = torch.where(on_one, first_BKFN.gather(1, nearest)[:, 0], -1)
-        self.u_BFN, self.v_BFN = (part.gather(1, nearest)[:, 0] for part in (u, v))
+        self.size, self.blocking = (height, width), blocking
+        self._frames: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+
+    def frame(self, k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Which thing each pixel of a frame is on (B, N), -1 for none, and where in its ellipse, u and v. Kept of late frames only: a clip
+        may be long."""
+        if k not in self._frames:
+            now = Blocking(self.blocking.tracks_BKFT[:, :, k : k + 1], self.blocking.looks_BKL)
+            order_BKN = nearest_first(now).expand(-1, -1, self.size[0] * self.size[1])
+            inside, u, v = (part.flatten(2).gather(1, order_BKN) for part in covers(now, *self.size))
+            nearest = (inside > 0.5).float().argmax(1, keepdim=True)  # the first of the things that has a pixel
+            inside, order, u, v = (part.gather(1, nearest)[:, 0] for part in (inside, order_BKN, u, v))
+            self._frames[k] = torch.where(inside > 0.5, order, -1), u, v
+            self._frames.pop(k - LOOK_BACK - 1, None)
+        return self._frames[k]
 
     def moved(self, k: int, j: int, pixel_BN: torch.Tensor, seen_BN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """In which pixel of frame j each of frame k was: those on things as these moved, all others as given, if no thing was there."""
         height, width = self.size
-        owner_BN = self.owner_BFN[:, k]
-        track = self.tracks_BKFT[:, :, j].gather(1, owner_BN.clamp(min=0)[..., None].expand(-1, -1, self.tracks_BKFT.shape[-1]))
-        u, v = self.u_BFN[:, k], self.v_BFN[:, k]
+        owner_BN, u, v = self.frame(k)
+        tracks_BKT = self.blocking.tracks_BKFT[:, :, j]
+        track = tracks_BKT.gather(1, owner_BN.clamp(min=0)[..., None].expand(-1, -1, tracks_BKT.shape[-1]))
         x = track[..., 0] + (track[..., 2].square() + height**-2).sqrt() * u
         y = track[..., 1] + track[..., 3] * u + (track[..., 4].square() + height**-2).sqrt() * v
         column = ((x * height / width + 1.0) / 2.0 * width - 0.5).round()
@@ -174,12 +188,13 @@ class _Things:
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         there = (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long()
         pixel_BN = torch.where(owner_BN >= 0, there, pixel_BN)
-        same = self.owner_BFN[:, j].gather(1, pixel_BN) == owner_BN
+        same = self.frame(j)[0].gather(1, pixel_BN) == owner_BN
         return pixel_BN, torch.where(owner_BN >= 0, inside, seen_BN) & same
 
 
-def _points(rows_BF44: torch.Tensor, focus_B: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each pixel's ray meets the ground (B, F, N, 3), and whether (B, F, N) it goes far: then the ray itself."""
+def points(rows_BF44: torch.Tensor, focus_B: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each pixel's ray meets the ground (B, F, N, 3), and whether (B, F, N) it goes far: then the ray itself. With a focus of 0 all
+    of them go far."""
     y = 1.0 - (torch.arange(height, device=rows_BF44.device) + 0.5) * 2.0 / height
     x = ((torch.arange(width, device=rows_BF44.device) + 0.5) * 2.0 / width - 1.0) * width / height
     y_N, x_N = y.repeat_interleave(width), x.repeat(height)
@@ -191,16 +206,22 @@ def _points(rows_BF44: torch.Tensor, focus_B: torch.Tensor, height: int, width: 
     return torch.where(far[..., None], ray, place + steps[..., None] * ray), far
 
 
+def projected(point_BN3: torch.Tensor, far_BN: torch.Tensor, rows_B44: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Where in its picture a camera sees each point: x and y (B, N) in half frame heights, and whether the point lies before it."""
+    from_camera = torch.where(far_BN[..., None], point_BN3, point_BN3 - rows_B44[:, None, 0, :3])
+    across, upwards, ahead = torch.einsum("bnk,bik->ibn", from_camera, rows_B44[:, 1:, :3])
+    scale = rows_B44[:, None, 0, 3] / ahead.clamp(min=1e-6)
+    return across * scale, upwards * scale, ahead > 1e-6
+
+
 def _pixels(
     point_BN3: torch.Tensor, far_BN: torch.Tensor, rows_B44: torch.Tensor, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The pixel (B, N) in which a camera sees each point, and whether it does."""
-    from_camera = torch.where(far_BN[..., None], point_BN3, point_BN3 - rows_B44[:, None, 0, :3])
-    across, upwards, ahead = torch.einsum("bnk,bik->ibn", from_camera, rows_B44[:, 1:, :3])
-    scale = rows_B44[:, None, 0, 3] / ahead.clamp(min=1e-6)
-    column = ((across * scale * height / width + 1.0) / 2.0 * width - 0.5).round()
-    row = ((1.0 - upwards * scale) / 2.0 * height - 0.5).round()
-    seen = (ahead > 1e-6) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    x, y, before = projected(point_BN3, far_BN, rows_B44)
+    column = ((x * height / width + 1.0) / 2.0 * width - 0.5).round()
+    row = ((1.0 - y) / 2.0 * height - 0.5).round()
+    seen = before & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     return (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long(), seen
 
 

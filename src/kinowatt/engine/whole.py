@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from kinowatt.engine import conditioning, noise, sample, solvers, tiles
+from kinowatt.engine.between import Between
 from kinowatt.engine.canvas import off_canvas, picture
 from kinowatt.engine.plan import Plan
 from kinowatt.engine.runtime import Runtime
@@ -34,6 +35,7 @@ class Whole:
     device: torch.device
     step_caches: Sequence[StepCache]
     dice: Dice
+    between: Between | None = None  # how frames between latents are drawn; None: as the codec does
 
     def denoise(
         self,
@@ -137,6 +139,8 @@ class Whole:
         notes: list[str] = []
         for tile in (None, *tiles.smaller(latents_1CFHW.shape[3:])):
             stream = self.runtime.decode_stream(latents_1CFHW) if tile is None else tiles.decode(self.runtime.codec, latents_1CFHW, tile)
+            if self.between is not None:
+                stream = self.between.along(stream, -skip)
             try:
                 frames_TCHW = self._pictures(stream, skip, tell)
             except (torch.OutOfMemoryError, MemoryError):

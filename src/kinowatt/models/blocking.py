@@ -6,9 +6,11 @@ F latent frames, L looks, H W pixels of the small picture that the latents hold.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from kinowatt.models import vae
 
@@ -21,6 +23,8 @@ LOOKS = 1 + len(COLORS) + len(KINDS) + len(MATERIALS) + 1  # there is one | colo
 TRACK = 6  # x, y of the middle | l11, l21, l22 of the ellipse, all in half frame heights | log of distance over that to the focus
 PAINTED = LOOKS + 3  # looks | u, v inside the ellipse | 1 where a blocking is given
 BLOCKING_CHANNELS = PAINTED * vae.SMALL**2
+LEAST_SEEN = 0.25  # of a thing's ellipse, for it to be in the picture
+ROWS = 16  # of a picture in which that is reckoned
 SOFTNESS = 2.5  # of an ellipse's edge, per pixel
 
 
@@ -42,6 +46,11 @@ class Blocking:
         """With the things of those clips only."""
         return Blocking(self.tracks_BKFT, self.looks_BKL * told_B.to(self.looks_BKL)[:, None, None])
 
+    def things(self) -> Blocking | None:
+        """Of a single clip: those rows alone that are things; None where none is."""
+        there = self.looks_BKL[0, :, 0] > 0
+        return Blocking(self.tracks_BKFT[:, there], self.looks_BKL[:, there]) if there.any() else None
+
     def of(self, begin: int, count: int) -> Blocking:
         """Of so many frames from one on; after the last all stands still."""
         at = torch.arange(begin, begin + count).clamp(max=self.tracks_BKFT.shape[2] - 1)
@@ -59,6 +68,20 @@ def looks(kind: str, color: str | None, material: str | None, striped: bool) -> 
     """LOOKS numbers of a thing, 1 where it is so."""
     said = [*(color == c for c in COLORS), *(kind == k for k in KINDS), *(material == m for m in MATERIALS), striped]
     return [1.0, *map(float, said)]
+
+
+def settled(looks: torch.Tensor) -> torch.Tensor:
+    """Looks (..., LOOKS) of numbers that are the higher the more likely, and over 0 where likely: each the likeliest of its kind."""
+    there = (looks[..., :1] > 0).float()
+    parts, at = [there], 1
+    for group in (COLORS, KINDS, MATERIALS):
+        part = looks[..., at : at + len(group)]
+        parts.append(F.one_hot(part.argmax(-1), len(group)).float())
+        at += len(group)
+    bare = parts[2][..., [KINDS.index(kind) for kind in BARE]].sum(-1, keepdim=True)
+    parts[1], parts[3] = parts[1] * (1.0 - bare), parts[3] * (1.0 - bare)
+    parts.append((looks[..., at:] > 0).float())
+    return torch.cat(parts, -1) * there
 
 
 def covers(blocking: Blocking, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -79,6 +102,25 @@ def covers(blocking: Blocking, height: int, width: int) -> tuple[torch.Tensor, t
 def nearest_first(blocking: Blocking) -> torch.Tensor:
     """Order (B, K, F) of the things from the camera on; those that are none come last."""
     return (blocking.tracks_BKFT[..., 5] + 100.0 * (1.0 - blocking.looks_BKL[..., :1])).argsort(1)
+
+
+def in_sight(blocking: Blocking, height: int, width: int) -> torch.Tensor:
+    """Which share of each thing's ellipse (B, K, F) lies in the picture with no other thing before it."""
+    order = nearest_first(blocking)
+    inside, _, _ = covers(blocking, height, width)
+    inside = inside.gather(1, order[..., None, None].expand(-1, -1, -1, height, width))
+    free = torch.cat([torch.ones_like(inside[:, :1]), (1.0 - inside).cumprod(1)[:, :-1]], 1)
+    seen = torch.empty_like(blocking.tracks_BKFT[..., 0]).scatter(1, order, (inside * free).sum((3, 4)))
+    l11, l22 = ((blocking.tracks_BKFT[..., k].square() + height**-2).sqrt() for k in (2, 4))
+    return seen / (math.pi * l11 * l22 * (height / 2.0) ** 2)
+
+
+def in_picture(blocking: Blocking, aspect: float) -> torch.Tensor:
+    """Whether each thing (B, K, F) can be found in pictures that are so much wider than high: its middle lies there, and enough of it is
+    seen."""
+    middle = (blocking.tracks_BKFT[..., 1].abs() < 1.0) & (blocking.tracks_BKFT[..., 0].abs() < aspect)
+    seen = in_sight(blocking, ROWS, round(ROWS * aspect)) > LEAST_SEEN
+    return seen & middle & (blocking.looks_BKL[..., :1] > 0)
 
 
 def paint(blocking: Blocking, height: int, width: int) -> torch.Tensor:

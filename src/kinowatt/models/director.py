@@ -2,9 +2,8 @@
 
 Flow matching (Lipman et al. 2023, arXiv 2210.02747) on one token per thing and one for the camera, each with its whole way through the
 clip; what a thing is are analog bits (Chen et al. 2023, arXiv 2208.04202). Any frames, or the camera, may be known: those have no noise.
-It can be shown frames of the clip as pictures, to draw what is there and what comes of it before and after. The weights that ship do
-not see well enough for the engine to show them any (docs/decisions/0014).
-Legend: B batch, S slots (the camera, then MOST things), F latent frames, P pictures, K things, D width.
+What is known of the things of given frames (observer.py finds them) it draws the rest of: what comes of it, before and after.
+Legend: B batch, S slots (the camera, then MOST things), F latent frames, K things, D width.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kinowatt.models import vae
-from kinowatt.models.blocking import BARE, COLORS, KINDS, LOOKS, MATERIALS, MOST, TRACK, Blocking
+from kinowatt.models.blocking import LOOKS, MOST, TRACK, Blocking, settled
 from kinowatt.models.layers import TwoLayer, sinusoid
 from kinowatt.models.text import TextConfig, TextEncoder
 
@@ -27,44 +25,19 @@ FILE = "director.safetensors"
 FRAMES = 9  # latent frames that it draws at once
 SLOTS = 1 + MOST
 ROW = FRAMES * TRACK + LOOKS  # numbers of a slot
-PICTURES = 3  # that it looks at, of those that are given
-GROUPS = (COLORS, KINDS, MATERIALS)
 STEPS, GUIDANCE = 24, 2.0  # with which it draws
-COLOURS = vae.VideoCodec.channels // vae.SMALL**2
 LEAST = 1e-3  # of an ellipse's half axes, in half frame heights
 
 
 @dataclass(frozen=True)
 class DirectorConfig:
-    """Sizes of a director; `look` are the channels of the first two of the three convolutions that it looks with."""
+    """Sizes of a director."""
 
     width: int = 192
     heads: int = 4
     layers: int = 4
     text_width: int = 128
     text_layers: int = 1
-    look: tuple[int, int] = (48, 96)
-
-
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """Latents (B, C, P, H, W) of frames that are given, and the numbers of those frames (B, P), -1 where there is none."""
-
-    latents_BCPHW: torch.Tensor
-    at_BP: torch.Tensor
-
-    @classmethod
-    def chosen(cls, latents_BCFHW: torch.Tensor, given_BF: torch.Tensor) -> Pictures:
-        """Of all frames that are given the PICTURES nearest to those that are not: they tell most of what comes before and after."""
-        at_F = torch.arange(given_BF.shape[1], device=given_BF.device)
-        away_BFF = (at_F[:, None] - at_F).abs() + 1000 * given_BF[:, None]
-        key = torch.where(given_BF, away_BFF.amin(2).float() + 0.001 * at_F, 1e6)
-        far, at = key.sort(1)
-        at = torch.where(far < 1e6, at, -1)[:, :PICTURES]
-        at = F.pad(at, (0, PICTURES - at.shape[1]), value=-1)
-        rows = torch.arange(len(at), device=at.device)[:, None]
-        latents = latents_BCFHW.transpose(1, 2)[rows, at.clamp(min=0)] * (at >= 0)[..., None, None, None]
-        return cls(latents.transpose(1, 2), at)
 
 
 class Director(nn.Module):
@@ -79,7 +52,6 @@ class Director(nn.Module):
         # Beside the rows: the level of each frame and of the looks, and the frame's width over its height.
         self.inward = nn.Linear(ROW + FRAMES + 1 + 1, width)
         self.slot = nn.Parameter(torch.randn(SLOTS, width) * 0.02)
-        self.look = Look(config)
         self.heard = nn.Linear(config.text_width, width)
         self.time = TwoLayer(256, width, "silu")
         self.blocks = nn.ModuleList(_Block(width, config.heads, config.text_width) for _ in range(config.layers))
@@ -99,16 +71,13 @@ class Director(nn.Module):
             x = block(x, context, time)
         return self.outward(F.layer_norm(x, x.shape[-1:]))
 
-    def context(self, ids_BL: torch.Tensor, pictures: Pictures | None = None) -> Context:
-        """What it is told and shown, of token rows (B, L) and pictures."""
+    def context(self, ids_BL: torch.Tensor) -> Context:
+        """What it is told, of token rows (B, L)."""
         text = self.text(ids_BL)
         here_BL = ids_BL > 0
         mean = text.sum(1) / here_BL.sum(1, keepdim=True).clamp(min=1)
-        # With neither words nor pictures it would attend to nothing; it may look at the (zeroed) rows of the words instead.
+        # Without words it would attend to nothing; it may look at their (zeroed) rows instead.
         here_BL = here_BL | ~here_BL.any(1, keepdim=True)
-        if pictures is not None:
-            shown, there_BL = self.look(pictures)
-            text, here_BL = torch.cat([text, shown], 1), torch.cat([here_BL, there_BL], 1)
         return Context(text, here_BL[:, None, None], self.heard(mean))
 
     def fit(self, ways_NT: torch.Tensor, tracks_NT: torch.Tensor) -> None:
@@ -129,26 +98,17 @@ class Director(nn.Module):
         track, looks = rows_BSR[..., : FRAMES * TRACK].unflatten(2, (FRAMES, TRACK)), rows_BSR[:, 1:, FRAMES * TRACK :]
         camera = track[:, 0] * self.spread_2T[0] + self.mean_2T[0]
         things = shaped(track[:, 1:] * self.spread_2T[1] + self.mean_2T[1])
-        there = (looks[..., :1] > 0).float()
-        parts, at = [there], 1
-        for group in GROUPS:
-            part = looks[..., at : at + len(group)]
-            parts.append(F.one_hot(part.argmax(-1), len(group)).float())
-            at += len(group)
-        bare = parts[2][..., [KINDS.index(kind) for kind in BARE]].sum(-1, keepdim=True)
-        parts[1], parts[3] = parts[1] * (1.0 - bare), parts[3] * (1.0 - bare)
-        parts.append((looks[..., at:] > 0).float())
-        return camera, Blocking(things, torch.cat(parts, -1) * there)
+        return camera, Blocking(things, settled(looks))
 
     @torch.no_grad()
     def draw(
         self, ids_BL: torch.Tensor, aspect_B: torch.Tensor, noise_BSR: torch.Tensor, known_BSR: torch.Tensor, known_BSF: torch.Tensor,
-        pictures: Pictures | None = None, *, steps: int = STEPS, guidance: float = GUIDANCE,
+        *, steps: int = STEPS, guidance: float = GUIDANCE,
     ) -> torch.Tensor:  # fmt: skip
         """Rows from noise; where `known_BSF` (B, S, FRAMES + 1) is true they are those of `known`. Guidance is towards the words."""
         fixed = spread(known_BSF.float())
         x = torch.lerp(noise_BSR, known_BSR, fixed)
-        worded, wordless = self.context(ids_BL, pictures), self.context(torch.zeros_like(ids_BL), pictures)
+        worded, wordless = self.context(ids_BL), self.context(torch.zeros_like(ids_BL))
         levels = torch.linspace(1.0, 0.0, steps + 1)
         for now, then in itertools.pairwise(levels):
             level = now * (~known_BSF).float()
@@ -163,8 +123,7 @@ class Director(nn.Module):
 
 def load(tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> Director:
     """A director, ready to draw, of a file's tensors and config. KeyError, TypeError or RuntimeError for another file."""
-    sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["director"].items()}
-    made = Director(DirectorConfig(**sizes), config["vocabulary"])
+    made = Director(DirectorConfig(**config["director"]), config["vocabulary"])
     made.load_state_dict({k: v.float() for k, v in tensors.items()})
     return made.eval().requires_grad_(False)
 
@@ -191,41 +150,15 @@ def spread(of_BSF: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a director is told and shown: tokens (B, L, text_width), which of them are there (B, 1, 1, L), and the words in all (B, D)."""
+    """What a director is told: tokens (B, L, text_width), which of them are there (B, 1, 1, L), and the words in all (B, D)."""
 
     tokens_BLD: torch.Tensor
     mask_B11L: torch.Tensor
     summary_BD: torch.Tensor
 
 
-class Look(nn.Module):
-    """Pictures to tokens, one for each 8x8 pixels of the small picture."""
-
-    def __init__(self, config: DirectorConfig) -> None:
-        super().__init__()
-        sizes = (COLOURS + 2, *config.look, config.text_width)  # beside the colours, where in the picture a pixel is
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(sizes))
-        self.norm = nn.LayerNorm(config.text_width)
-        self.frame = nn.Parameter(torch.randn(FRAMES, config.text_width) * 0.02)
-
-    def forward(self, pictures: Pictures) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (B, L, text_width), and which of them are there (B, L)."""
-        small = vae.unfold(pictures.latents_BCPHW)
-        batch, count, _, height, width = small.shape
-        y = 1.0 - (torch.arange(height, device=small.device) + 0.5) * 2.0 / height
-        x = ((torch.arange(width, device=small.device) + 0.5) * 2.0 / width - 1.0) * width / height
-        place = torch.stack([x.expand(height, width), y[:, None].expand(height, width)]).to(small)
-        seen = torch.cat([small.flatten(0, 1), place.expand(batch * count, -1, -1, -1)], 1)
-        for conv in self.convs:
-            seen = F.silu(conv(seen))
-        tokens = self.norm(seen.flatten(2).transpose(1, 2)).unflatten(0, (batch, count))
-        tokens = tokens + self.frame[pictures.at_BP.clamp(min=0)][:, :, None]
-        there = (pictures.at_BP >= 0)[..., None].expand(-1, -1, tokens.shape[2])
-        return tokens.flatten(1, 2), there.flatten(1)
-
-
 class _Block(nn.Module):
-    """Slots look at each other and at what is told and shown; modulated by time and the words in all."""
+    """Slots look at each other and at what is told; modulated by time and the words in all."""
 
     def __init__(self, width: int, heads: int, text_width: int) -> None:
         super().__init__()

@@ -66,13 +66,13 @@ class DiTConfig:
 
 # One latent a token: at spark's sizes many a thing is no larger than a token of 2x2 latents (docs/decisions/0009).
 SPARKS = DiTConfig(
-    heads=4, head_dim=40, ffn_dim=640, layers=4, text_dim=160, in_channels=48 + STEERING_CHANNELS + BLOCKING_CHANNELS, patch=(1, 1, 1),
+    heads=4, head_dim=40, ffn_dim=640, layers=8, text_dim=160, in_channels=48 + STEERING_CHANNELS + BLOCKING_CHANNELS, patch=(1, 1, 1),
     ends=64, blocking=BLOCKING_CHANNELS,
 )  # fmt: skip
 DITS = {
     "xs": SPARKS,  # for two CPU cores
-    "s": replace(SPARKS, heads=6, head_dim=64, ffn_dim=1536, layers=8, text_dim=384, ends=96),
-    "m": replace(SPARKS, heads=8, head_dim=64, ffn_dim=2048, layers=8, text_dim=384, ends=128),
+    "s": replace(SPARKS, heads=6, head_dim=64, ffn_dim=1536, text_dim=384, ends=96),
+    "m": replace(SPARKS, heads=8, head_dim=64, ffn_dim=2048, text_dim=384, ends=128),
 }
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from kinowatt.errors import WeightsError
-from kinowatt.models import director, weights
+from kinowatt.models import director, observer, weights
 from kinowatt.models.director import Director
 from kinowatt.models.dit import DiTConfig, VideoDiT
+from kinowatt.models.observer import Observer
 from kinowatt.models.specs import ModelSpec
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CodecConfig, VideoCodec
@@ -25,6 +26,7 @@ class Model:
     dit: VideoDiT
     text: TextEncoder
     director: Director | None  # None: no file of one stands beside the others
+    observer: Observer | None  # likewise
     shift: float  # of the noise levels, as trained
     sha256: str  # of all weight files, in the order of their names
 
@@ -47,8 +49,7 @@ class Model:
 def load(spec: ModelSpec, device: torch.device) -> Model:
     """Read and check the files of a model. WeightsError if one is missing, damaged or does not fit."""
     names = ["codec.safetensors", "denoiser.safetensors"]
-    if director.FILE in spec.sha256 or (spec.folder / director.FILE).is_file():
-        names.append(director.FILE)
+    names += [name for name in (director.FILE, observer.FILE) if name in spec.sha256 or (spec.folder / name).is_file()]
     read = {name: _read(spec, name) for name in names}
     (codec_tensors, codec_config), (tensors, config) = read["codec.safetensors"], read["denoiser.safetensors"]
     try:
@@ -56,6 +57,7 @@ def load(spec: ModelSpec, device: torch.device) -> Model:
         dit = VideoDiT(DiTConfig(**_tuples(config["dit"])))
         text = TextEncoder(TextConfig(**_tuples(config["text"])))
         directs = director.load(*read[director.FILE]) if director.FILE in read else None
+        observes = observer.load(*read[observer.FILE]) if observer.FILE in read else None
         codec.load_state_dict({k: v.float() for k, v in codec_tensors.items()})
         dit.load_state_dict({k.removeprefix("dit."): v.float() for k, v in tensors.items() if k.startswith("dit.")})
         text.load_state_dict({k.removeprefix("text."): v.float() for k, v in tensors.items() if k.startswith("text.")})
@@ -65,9 +67,9 @@ def load(spec: ModelSpec, device: torch.device) -> Model:
         ) from error
     for module in (codec, dit, text):
         module.eval().requires_grad_(False).to(device)
-    # The director stays on the CPU: what a seed means does not depend on the device.
+    # Director and observer stay on the CPU: what a seed means does not depend on the device.
     joined = "+".join(weights.sha256(spec.folder / name) for name in sorted(read))
-    model = Model(spec, codec, dit, text, directs, shift=float(config.get("shift", 1.0)), sha256=joined)
+    model = Model(spec, codec, dit, text, directs, observes, shift=float(config.get("shift", 1.0)), sha256=joined)
     if model.grid != spec.grid:
         raise WeightsError(
             f"the weights in {spec.folder} have tokens of {model.grid} pixels a side, and this kinowatt runs tokens of {spec.grid}; "

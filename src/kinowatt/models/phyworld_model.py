@@ -42,7 +42,7 @@ DIT = DiTConfig(
 )
 FOLDER = Path(__file__).parent / "phyworld"
 FILE = "phyworld.safetensors"
-SHA256 = "7637562a9d1d381a9acfca51ad5d2a099a0629ac0994dd86400316a6702bd9d3"
+SHA256 = "292cea383a899e08223f100f2891ec9378be4460723f5fb00b9e4ec5c49e94b8"
 
 
 @dataclass(frozen=True, eq=False)

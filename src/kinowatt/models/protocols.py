@@ -36,6 +36,7 @@ class Codec(Protocol):
 
     channels: int
     stride: tuple[int, int, int]  # frames, rows, columns per latent
+    memoryless: bool  # whether latent k holds frame 4k alone
 
     def encode(self, frames_BCTHW: torch.Tensor) -> torch.Tensor:
         """Frames (T = 4k+1) to latents (F = k+1)."""

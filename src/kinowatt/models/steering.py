@@ -47,6 +47,13 @@ def steering(rays_BCFHW: torch.Tensor, guided_B: torch.Tensor, blocking_BCFHW: t
     return torch.cat(parts, 1)
 
 
+def steering_pair(rays_BCFHW: torch.Tensor, blocking_BCFHW: torch.Tensor | None, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Channels of a path and of a blocking, and those of the path alone: guidance moves away from a clip of which nothing is told."""
+    off = torch.zeros(len(rays_BCFHW))
+    nothing = None if blocking_BCFHW is None else torch.zeros_like(blocking_BCFHW)
+    return steering(rays_BCFHW, off, blocking_BCFHW).to(device), steering(rays_BCFHW, off, nothing).to(device)
+
+
 def steered(denoiser: Denoiser, channels_BCFHW: torch.Tensor) -> Denoiser:
     """The denoiser with these channels beside the latents; one clip's channels serve a batch of any size."""
 

@@ -45,6 +45,7 @@ class VideoCodec(nn.Module):
 
     stride = (STRIDE, 16, 16)
     channels = 48
+    memoryless = True
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()

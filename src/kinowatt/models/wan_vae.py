@@ -80,6 +80,7 @@ class WanCodec(nn.Module):
 
     latent_mean: torch.Tensor
     latent_std: torch.Tensor
+    memoryless = False
 
     def __init__(self, config: WanCodecConfig) -> None:
         super().__init__()

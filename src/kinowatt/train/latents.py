@@ -135,10 +135,8 @@ class Draw:
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """What a director tells, and of what: latents (B, C, F, H, W) of the clips, token rows (B, L), cameras' ways (B, F, TRACK), blocking,
-    widths over heights (B)."""
+    """What a director tells, and of what: token rows (B, L), cameras' ways (B, F, TRACK), blocking, widths over heights (B)."""
 
-    latents_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
     ways_BFT: torch.Tensor
     blocking: Blocking
@@ -176,9 +174,9 @@ def _fewer(tokens: tuple[str, ...], seed: int) -> tuple[str, ...]:
 
 
 class LatentStore:
-    """All latents of a run in memory, by size."""
+    """All latents of a run in memory, by size. Without a text encoder there are pictures alone."""
 
-    def __init__(self, paths: Sequence[Path], text: TextEncoder) -> None:
+    def __init__(self, paths: Sequence[Path], text: TextEncoder | None) -> None:
         self._text = text
         parts: dict[Size, list[tuple[dict[str, torch.Tensor], list[Seen]]]] = {}
         for path in sorted(paths):
@@ -218,8 +216,13 @@ class LatentStore:
         at = (begin[:, None] + torch.arange(frames)).clamp(max=shelf.tracks.shape[2] - 1)
         tracks, ways = shelf.tracks[pick[:, None], :, at].transpose(1, 2), recentred(shelf.ways[pick[:, None], at])
         aspect = torch.full((batch,), shelf.latents.shape[4] / shelf.latents.shape[3])
-        latents = shelf.latents[pick[:, None], :, at].transpose(1, 2)
-        return Told(latents, rows, ways, Blocking(tracks, shelf.things[pick]), aspect)
+        return Told(rows, ways, Blocking(tracks, shelf.things[pick]), aspect)
+
+    def pictures(self, batch: int, generator: torch.Generator) -> tuple[torch.Tensor, Blocking]:
+        """Single frames of random clips of one size, as latents (B, C, 1, H, W), and what stands in them."""
+        shelf, pick = self._shelf(batch, generator, 1)
+        at = torch.randint(shelf.tracks.shape[2], (batch,), generator=generator)
+        return shelf.latents[pick, :, at][:, :, None], Blocking(shelf.tracks[pick, :, at][:, :, None], shelf.things[pick])
 
     def of_things(self) -> tuple[torch.Tensor, torch.Tensor]:
         """All cameras' ways and all things' tracks, frame by frame (N, TRACK)."""
@@ -231,16 +234,21 @@ class LatentStore:
         self, batch: int, generator: torch.Generator, split: str, least: int = 1, *, fewer: bool = False
     ) -> tuple[_Shelf, torch.Tensor, torch.Tensor]:
         """A size of at least so many latent frames, where there is one, clips of it, and the token rows of a caption of each."""
-        sizes = [size for size in self._shelves if size[0] >= least] or list(self._shelves)
-        share = torch.tensor([float(len(self._shelves[s].seen)) for s in sizes])
-        shelf = self._shelves[sizes[int(torch.multinomial(share, 1, generator=generator))]]
-        pick = torch.randint(len(shelf.seen), (batch,), generator=generator)
+        shelf, pick = self._shelf(batch, generator, least)
         words = torch.randint(2**31, (batch,), generator=generator).tolist()
         captions = [wording(shelf.seen[i], word, split) for i, word in zip(pick.tolist(), words, strict=True)]
         tokens = [language.read(caption).tokens for caption in captions]
         if fewer:
             tokens = [_fewer(said, word) for said, word in zip(tokens, words, strict=True)]
+        assert self._text is not None
         return shelf, pick, self._text.ids([_noisy(said, word) for said, word in zip(tokens, words, strict=True)])
+
+    def _shelf(self, batch: int, generator: torch.Generator, least: int) -> tuple[_Shelf, torch.Tensor]:
+        """A size of at least so many latent frames, where there is one, and clips of it."""
+        sizes = [size for size in self._shelves if size[0] >= least] or list(self._shelves)
+        share = torch.tensor([float(len(self._shelves[s].seen)) for s in sizes])
+        shelf = self._shelves[sizes[int(torch.multinomial(share, 1, generator=generator))]]
+        return shelf, torch.randint(len(shelf.seen), (batch,), generator=generator)
 
 
 def recentred(ways_BFT: torch.Tensor) -> torch.Tensor:

@@ -47,7 +47,7 @@ class PhyWorldRecipe:
 
 
 PHYWORLD_RECIPES = {
-    "cpu": PhyWorldRecipe(batch=16, lr=2e-3, minutes=20.0, clips=(100, 1500, 400)),
+    "cpu": PhyWorldRecipe(batch=16, lr=2e-3, minutes=20.0, clips=(100, 8000, 400)),
     "gpu": PhyWorldRecipe(batch=512, lr=2e-3, minutes=8.0, clips=(1000, 30_000, 5000)),
 }
 

@@ -27,6 +27,8 @@ class Recipe:
     spark_lr: float
     director_batch: int
     director_lr: float
+    observer_batch: int
+    observer_lr: float
     minutes: float  # default wall clock of one run
     data_share: float = 0.0  # of the wall clock, for making data; 0: data is kept on disk and made in full, beside the clock
     shift: float = 3.0  # of the noise levels; larger pictures need more (arXiv 2403.03206)
@@ -53,6 +55,8 @@ RECIPES = {
         spark_lr=1e-3,
         director_batch=8,
         director_lr=1.5e-3,
+        observer_batch=8,
+        observer_lr=1.5e-3,
         minutes=0.5,
     ),
     # A proof of the line: 128 px on a few CPU cores.
@@ -72,6 +76,8 @@ RECIPES = {
         spark_lr=1.5e-3,
         director_batch=256,
         director_lr=1.5e-3,
+        observer_batch=64,
+        observer_lr=1.5e-3,
         minutes=60.0,
     ),
     # One lease of an accelerator: 256 px, everything rendered and encoded on the device, ten minutes in all.
@@ -98,6 +104,8 @@ RECIPES = {
         spark_lr=5e-4,
         director_batch=256,
         director_lr=1.5e-3,
+        observer_batch=64,
+        observer_lr=1.5e-3,
         minutes=8.0,
         data_share=0.4,
         shift=4.0,

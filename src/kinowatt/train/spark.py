@@ -35,6 +35,7 @@ REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside o
 SHORT, SHORT_SHARE = 5, 0.5  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
 STILL_SHARE = 0.4  # of batches: single frames of clips, of which there are more for the same work
 STILLS_PER_CLIP = 8
+BLOCKS, ADDING = "dit.blocks.", ("to_out", "ffn.net.2", "scale_shift_table")  # by name: what a block adds goes through these
 
 
 class Spark(nn.Module):
@@ -49,11 +50,13 @@ class Spark(nn.Module):
         return self.dit(x_BCFHW, level_BF, self.text(ids_BL))
 
     def start(self, tensors: dict[str, torch.Tensor], config: dict[str, Any]) -> None:
-        """Take over the weights of a denoiser's file: input channels and words that it lacks begin at zero. WeightsError."""
+        """Take over the weights of a denoiser's file: input channels that it lacks begin at zero, words as an average word, and blocks
+        add nothing. WeightsError."""
         mine = self.state_dict()
         embed = mine["text.embed.weight"]
         try:
             theirs = {k: v.float() for k, v in tensors.items()}
+            theirs = self._deeper(theirs, config["dit"]["layers"])
             for name in ("dit.patch_embedding.weight", "dit.ends.conv_in.weight"):
                 old = theirs[name]
                 theirs[name] = torch.cat([old, torch.zeros_like(mine[name][:, old.shape[1] :])], 1)
@@ -70,6 +73,23 @@ class Spark(nn.Module):
         except (KeyError, RuntimeError) as error:
             said = str(error).splitlines()[0]
             raise WeightsError(f"these weights do not fit the recipe's network; start from others ({said})") from error
+
+    def _deeper(self, theirs: dict[str, torch.Tensor], layers: int) -> dict[str, torch.Tensor]:
+        """The same with as many blocks as this network has: new ones, that add nothing at first, after each of theirs."""
+        each = len(self.dit.blocks) // layers
+        if each * layers != len(self.dit.blocks) or each == 1:
+            return theirs
+        grown = {
+            name: torch.zeros_like(own) if any(part in name for part in ADDING) else own
+            for name, own in self.state_dict().items()
+            if name.startswith(BLOCKS)
+        }
+        for name, own in theirs.items():
+            if name.startswith(BLOCKS):
+                number, _, rest = name.removeprefix(BLOCKS).partition(".")
+                name = f"{BLOCKS}{each * int(number)}.{rest}"
+            grown[name] = own
+        return grown
 
 
 @dataclass(frozen=True, eq=False)

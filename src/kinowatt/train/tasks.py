@@ -1,4 +1,4 @@
-"""The things that are trained: the codec; then, on its latents, the denoiser with its text encoder; the director; skies; phyworld."""
+"""The things that are trained: the codec; on its latents the denoiser with its text encoder; director and observer; skies; phyworld."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from kinowatt.engine.parallel import World
 from kinowatt.errors import InputError
 from kinowatt.grid.history import history
 from kinowatt.grid.weather_files import read
-from kinowatt.models import director, header
+from kinowatt.models import director, header, observer
 from kinowatt.places import whole
 from kinowatt.train.codec import CodecTask
 from kinowatt.train.director import DirectorTask
 from kinowatt.train.distil import DistilTask
 from kinowatt.train.loop import Task, train
+from kinowatt.train.observer import ObserverTask
 from kinowatt.train.phyworld import PHYWORLD_RECIPES, PhyWorldRecipe, PhyWorldTask
 from kinowatt.train.recipes import RECIPES, Recipe
 from kinowatt.train.skies import SKIES_RECIPES, SkiesRecipe, SkiesTask
 from kinowatt.train.spark import SparkTask
 
-TRAINED = ("codec", "director", "spark", "distil", "skies", "phyworld")
+TRAINED = ("codec", "director", "observer", "spark", "distil", "skies", "phyworld")
 CODEC, DENOISER = "codec.safetensors", "denoiser.safetensors"
 STARTED = ("codec", "spark", "distil")  # these can begin with weights; distil has to
 
@@ -110,13 +111,15 @@ def _task(
         return CodecTask(recipe, cache, device, deadline)
     if what == "director":
         return DirectorTask(recipe, cache, device, deadline)
+    if what == "observer":
+        return ObserverTask(recipe, cache, device, deadline)
     if what == "distil":
         return DistilTask(recipe, cache, device, deadline)
     return SparkTask(recipe, cache, device, deadline, world)
 
 
 def _give(what: str, folder: Path, start: Path | None) -> None:
-    """What a trained denoiser will stand beside: the codec that draws its pictures, and a director, the folder's own or copies."""
+    """What a trained denoiser will stand beside: a codec that draws its pictures, director and observer, the folder's own or copies."""
     if what not in ("spark", "distil"):
         return
     if not (folder / CODEC).is_file():
@@ -126,8 +129,9 @@ def _give(what: str, folder: Path, start: Path | None) -> None:
                 f"--folder {folder}), or name a model folder with --start"
             )
         _copy(start / CODEC, folder / CODEC)
-    if start is not None and (start / director.FILE).is_file() and not (folder / director.FILE).is_file():
-        _copy(start / director.FILE, folder / director.FILE)
+    for name in (director.FILE, observer.FILE):
+        if start is not None and (start / name).is_file() and not (folder / name).is_file():
+            _copy(start / name, folder / name)
 
 
 def _copy(theirs: Path, own: Path) -> None:
@@ -139,7 +143,7 @@ def _copy(theirs: Path, own: Path) -> None:
 def _recipe(what: str, name: str, weather: Path | None, start: Path | None) -> Recipe | SkiesRecipe | PhyWorldRecipe:
     """The recipe of that name. InputError for what does not go together."""
     if what not in TRAINED:
-        raise InputError(f"{what!r} cannot be trained; train codec, director and spark, then distil; or skies or phyworld alone")
+        raise InputError(f"{what!r} cannot be trained; train codec, director, observer and spark, then distil; or skies or phyworld alone")
     if name not in RECIPES:
         raise InputError(f"recipe {name!r} is unknown; use {' or '.join(RECIPES)}")
     if weather is not None and what != "skies":

@@ -53,7 +53,7 @@ def write(seen: Seen, *, seed: int, language: str = "en", register: str | None =
     r = random.Random(seed)
     register = register or r.choice(REGISTERS)
     kept = _kept(seen, register, full, r)
-    pen = Pen(r, split, r.random() < 0.6 if language == "mixed" else language != "en", 0.3 if language == "mixed" else 0.0)
+    pen = Pen(r, split, r.random() < 0.6 if language == "mixed" else language != "en", 0.3 if language == "mixed" else 0.0, full)
     text = {"keywords": _keywords, "sentence": _sentence, "script": _script, "paragraph": _paragraph}[register](seen, kept, pen)
     if not text:  # nothing seen and nothing kept: say at least the time of day
         text = _stop(_tongue(pen).tail("time", seen.fields["time"], pen), pen)

@@ -102,13 +102,16 @@ def group(things: tuple[Thing, ...], pen: Pen, unit: bool = True) -> str:
     """All things: one by one, or counted where they are of one kind."""
     kinds = Counter(t.kind for t in things)
     kind, n = kinds.most_common(1)[0]
-    if kind not in UNIFORM and (n == 1 or len(kinds) > 1 or pen.chance(0.65)):
+    if kind not in UNIFORM and (n == 1 or len(kinds) > 1 or pen.says(0.65)):
         return listed([name(t, pen, unit=unit) for t in things], pen)
     colors = {t.color for t in things}
     color = pen.word("color", next(iter(colors)) or "") if len(colors) == 1 and None not in colors else ""
     number = "一" if n == 1 else pen.word("count", str(n))
     noun = (color + "的" if color else "") + pen.word("kind", kind)
-    return number + ("" if number in WITHOUT_UNIT or (number.isascii() and " " in number) else UNIT.get(kind, "個")) + noun
+    said = number + ("" if number in WITHOUT_UNIT or (number.isascii() and " " in number) else UNIT.get(kind, "個")) + noun
+    if not color and None not in colors and pen.says(0.6):
+        said += "（" + "、".join(pen.word("color", t.color or "") for t in things) + "）"
+    return said
 
 
 def main(seen: Seen, kept: dict[str, str], pen: Pen, finite: bool) -> str:
@@ -122,7 +125,7 @@ def main(seen: Seen, kept: dict[str, str], pen: Pen, finite: bool) -> str:
     if seen.event == "collide":
         subject = seen.things[:1]
         does += listed([name(t, pen) for t in seen.things[1:]], pen)
-        how = how if pen.chance(0.4) else ""
+        how = how if pen.says(0.4) else ""
     template = pen.pick(FINITE if finite else FRAGMENT)
     text = template.format(where=where, at="在" + where if where else "", np=group(subject, pen), how=how, does=does)
     text = text.removeprefix("在") if text.startswith("在") and not where else text
@@ -138,9 +141,9 @@ def _where(kept: dict[str, str], pen: Pen) -> str:
 
 def _how(seen: Seen, pen: Pen) -> str:
     said = []
-    if seen.heading and seen.event != "collide" and pen.chance(0.65):
+    if seen.heading and seen.event != "collide" and pen.says(0.65):
         said.append(pen.word("heading", seen.heading))
-    if seen.speed and pen.chance(0.6):
+    if seen.speed and pen.says(0.6):
         said.append(pen.word("speed", seen.speed) + ("地" if pen.chance(0.5) else ""))
     return "".join(said)
 

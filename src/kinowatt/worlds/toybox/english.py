@@ -169,7 +169,7 @@ def group(things: tuple[Thing, ...], pen: Pen, article: bool = True) -> str:
     """All things: one by one, or counted where they are of one kind."""
     kinds = Counter(t.kind for t in things)
     kind, n = kinds.most_common(1)[0]
-    if kind not in UNIFORM and (n == 1 or len(kinds) > 1 or pen.chance(0.65)):
+    if kind not in UNIFORM and (n == 1 or len(kinds) > 1 or pen.says(0.65)):
         names = [name(t, pen) for t in things]
         return listed([a(x) for x in names] if article else names, pen)
     colors = {t.color for t in things}
@@ -178,7 +178,7 @@ def group(things: tuple[Thing, ...], pen: Pen, article: bool = True) -> str:
         noun = " ".join([*shared, pen.word("kind", kind)])
         return a(noun) if article else noun
     noun = " ".join([pen.word("count", str(n)), *shared, plural(pen.word("kind", kind))])
-    if not shared and None not in colors and pen.chance(0.6):
+    if not shared and None not in colors and pen.says(0.6):
         noun += ", " + listed(["one " + pen.word("color", t.color or "") for t in things], pen) + ","
     return noun
 
@@ -195,7 +195,7 @@ def main(seen: Seen, kept: dict[str, str], pen: Pen, finite: bool) -> str:
     subject, many = seen.things, len(seen.things) > 1
     if seen.event == "collide":
         subject, many = seen.things[:1], False
-        how = " " + listed([a(name(t, pen)) for t in seen.things[1:]], pen) + (how if pen.chance(0.4) else "")
+        how = " " + listed([a(name(t, pen)) for t in seen.things[1:]], pen) + (how if pen.says(0.4) else "")
     subjects, doing = group(subject, pen), progressive(verb)
     text = pen.pick(FINITE if finite else FRAGMENT).format(
         np=subjects,
@@ -222,9 +222,9 @@ def _where(kept: dict[str, str], pen: Pen) -> str:
 
 def _how(seen: Seen, pen: Pen) -> str:
     said = []
-    if seen.speed and pen.chance(0.6):
+    if seen.speed and pen.says(0.6):
         said.append(pen.word("speed", seen.speed))
-    if seen.heading and seen.event != "collide" and pen.chance(0.65):
+    if seen.heading and seen.event != "collide" and pen.says(0.65):
         said.append(pen.word("heading", seen.heading))
     if pen.chance(0.3):
         said.reverse()

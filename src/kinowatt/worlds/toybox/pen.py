@@ -17,16 +17,21 @@ UNIFORM = ("domino", "turbine", "panel")  # always named together
 
 @dataclass(frozen=True, eq=False)
 class Pen:
-    """`chinese`: the language. `mix`: how often a noun is of the other one."""
+    """`chinese`: the language. `mix`: how often a noun is of the other one. `full`: whether it leaves nothing out."""
 
     r: random.Random
     split: str
     chinese: bool
     mix: float = 0.0
+    full: bool = False
 
     def chance(self, p: float) -> bool:
         """True with probability p."""
         return self.r.random() < p
+
+    def says(self, p: float) -> bool:
+        """True with probability p, and always where nothing is to be left out."""
+        return self.full or self.chance(p)
 
     def pick(self, templates: tuple[str, ...]) -> str:
         """One of the templates that the split may use."""
@@ -43,7 +48,7 @@ class Pen:
 
 
 def looks_of(thing: Thing, pen: Pen) -> dict[str, str]:
-    """What is said of a thing: its colour nearly always, its size, material and pattern half the time."""
+    """What is said of a thing: all of it, or its colour nearly always, its size, material and pattern half the time."""
     looks: dict[str, str] = {}
     if thing.size_m and thing.kind in SIZED and not SMALL_M <= thing.size_m <= LARGE_M:
         looks["size"] = "small" if thing.size_m < SMALL_M else "large"
@@ -53,4 +58,4 @@ def looks_of(thing: Thing, pen: Pen) -> dict[str, str]:
         looks["pattern"] = "striped"
     if thing.color:
         looks["color"] = thing.color
-    return {slot: value for slot, value in looks.items() if pen.chance(0.95 if slot == "color" else 0.5)}
+    return {slot: value for slot, value in looks.items() if pen.says(0.95 if slot == "color" else 0.5)}
