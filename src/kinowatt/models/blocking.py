@@ -20,6 +20,9 @@ KINDS = ("ball", "cube", "cylinder", "cone", "torus", "capsule", "domino", "turb
 BARE = ("turbine", "panel")  # kinds that have no colour and no material of their own
 MATERIALS = ("matte", "glossy", "metal", "glass")
 LOOKS = 1 + len(COLORS) + len(KINDS) + len(MATERIALS) + 1  # there is one | color | kind | material | striped
+GROUPS = (  # of looks after the first, of which a thing has one each: color, kind, material
+    slice(len(COLORS)), slice(len(COLORS), len(COLORS) + len(KINDS)), slice(len(COLORS) + len(KINDS), LOOKS - 2),
+)  # fmt: skip
 TRACK = 6  # x, y of the middle | l11, l21, l22 of the ellipse, all in half frame heights | log of distance over that to the focus
 PAINTED = LOOKS + 3  # looks | u, v inside the ellipse | 1 where a blocking is given
 BLOCKING_CHANNELS = PAINTED * vae.SMALL**2
@@ -73,14 +76,13 @@ def looks(kind: str, color: str | None, material: str | None, striped: bool) -> 
 def settled(looks: torch.Tensor) -> torch.Tensor:
     """Looks (..., LOOKS) of numbers that are the higher the more likely, and over 0 where likely: each the likeliest of its kind."""
     there = (looks[..., :1] > 0).float()
-    parts, at = [there], 1
-    for group in (COLORS, KINDS, MATERIALS):
-        part = looks[..., at : at + len(group)]
-        parts.append(F.one_hot(part.argmax(-1), len(group)).float())
-        at += len(group)
+    parts = [there]
+    for group in GROUPS:
+        part = looks[..., 1:][..., group]
+        parts.append(F.one_hot(part.argmax(-1), part.shape[-1]).float())
     bare = parts[2][..., [KINDS.index(kind) for kind in BARE]].sum(-1, keepdim=True)
     parts[1], parts[3] = parts[1] * (1.0 - bare), parts[3] * (1.0 - bare)
-    parts.append((looks[..., at:] > 0).float())
+    parts.append((looks[..., -1:] > 0).float())
     return torch.cat(parts, -1) * there
 
 

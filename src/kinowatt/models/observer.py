@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from kinowatt.models import vae
-from kinowatt.models.blocking import COLORS, KINDS, LOOKS, MATERIALS, MOST, TRACK, Blocking, settled
+from kinowatt.models.blocking import COLORS, GROUPS, KINDS, LOOKS, MATERIALS, MOST, TRACK, Blocking, settled
 from kinowatt.models.director import shaped
 
 FILE = "observer.safetensors"
@@ -102,11 +102,8 @@ class Observer(nn.Module):
         at = at[peak[at] > SURE]
         tracks = shaped(self.told(maps_1MHW)[0].flatten(1)[:, at].T)
         said = maps_1MHW[0, 1 + TRACK :].flatten(1)[:, at].T
-        parts, begin = [], 0
-        for group in (COLORS, KINDS, MATERIALS):
-            parts.append(said[:, begin : begin + len(group)].softmax(-1))
-            begin += len(group)
-        return Found(tracks, torch.cat([*parts, said[:, begin:].sigmoid()], -1), peak[at])
+        likely = [said[:, group].softmax(-1) for group in GROUPS]
+        return Found(tracks, torch.cat([*likely, said[:, -1:].sigmoid()], -1), peak[at])
 
 
 def joined(found: Sequence[Found | None], words: Sequence[str] = ()) -> tuple[Blocking, torch.Tensor]:

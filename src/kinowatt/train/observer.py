@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from kinowatt.models import observer, weights
-from kinowatt.models.blocking import COLORS, KINDS, MATERIALS, TRACK, Blocking, in_picture
+from kinowatt.models.blocking import GROUPS, TRACK, Blocking, in_picture
 from kinowatt.models.director import plain
 from kinowatt.models.observer import Observer, ObserverConfig
 from kinowatt.train.data import HELD_OUT
@@ -72,12 +72,9 @@ class ObserverTask:
         off = torch.cat([off[:, :2] * height / 2.0, off[:, 2:] / self.model.spread_T[2:, None, None]], 1)
         shape = (F.smooth_l1_loss(off, torch.zeros_like(off), reduction="none", beta=0.3).sum(1) * weight).sum()
         said, looks = maps[:, 1 + TRACK :], blocking.looks_BKL[rows, owner][..., 1:].permute(0, 3, 1, 2)
-        kind, begin = torch.zeros_like(weight), 0
-        for group in (COLORS, KINDS, MATERIALS):
-            part = slice(begin, begin + len(group))
-            kind = kind - (said[:, part].log_softmax(1) * looks[:, part]).sum(1)  # turbines and panels have no colour: nothing counts
-            begin += len(group)
-        kind = kind + F.binary_cross_entropy_with_logits(said[:, begin], looks[:, begin], reduction="none")
+        kind = F.binary_cross_entropy_with_logits(said[:, -1], looks[:, -1], reduction="none")
+        for group in GROUPS:  # turbines and panels have no colour: nothing counts
+            kind = kind - (said[:, group].log_softmax(1) * looks[:, group]).sum(1)
         return found + shape + (kind * weight).sum()
 
     def examine(self) -> dict[str, float]:
@@ -97,9 +94,10 @@ class ObserverTask:
                 for k, i in enumerate(away.argmin(1).tolist()):
                     if away[k, i] < 0.15 and int(away[:, i].argmin()) == k:
                         right, apart = right + 1, apart + float(away[k, i])
-                        c, n = len(COLORS), len(COLORS) + len(KINDS)
-                        kinds += int(one.looks_KL[k, c:n].argmax() == looks[i, 1 + c : 1 + n].argmax())
-                        colors += int(not looks[i, 1 : 1 + c].any() or one.looks_KL[k, :c].argmax() == looks[i, 1 : 1 + c].argmax())
+                        of_color, of_kind, _ = GROUPS
+                        said, true_looks = one.looks_KL[k], looks[i, 1:]
+                        kinds += int(said[of_kind].argmax() == true_looks[of_kind].argmax())
+                        colors += int(not true_looks[of_color].any() or said[of_color].argmax() == true_looks[of_color].argmax())
         of = max(right, 1)
         figures = {"found": right / there, "true": right / max(found, 1), "apart": apart / of, "kinds": kinds / of, "colors": colors / of}
         return {name: round(value, 4) for name, value in figures.items()} | {"training_clips": float(self.store.clips)}
