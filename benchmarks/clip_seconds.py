@@ -30,7 +30,7 @@ def random_model(dit: str, size: tuple[int, int]) -> Model:
     """spark's shape at a given size, untrained."""
     torch.manual_seed(0)
     config = DITS[dit]
-    modules = VideoCodec(CODECS["light"]), VideoDiT(config), TextEncoder(TextConfig(language.VOCABULARY, width=config.text_dim))
+    modules = VideoCodec(CODECS["drawn"]), VideoDiT(config), TextEncoder(TextConfig(language.VOCABULARY, width=config.text_dim))
     codec, network, text = (m.eval().requires_grad_(False) for m in modules)
     return Model(replace(SPARK, size=size, most_pixels=size[0] * size[1]), codec, network, text, shift=2.0, sha256=f"random-{dit}")  # type: ignore[arg-type]
 

@@ -71,7 +71,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random codec, denoiser, director and observer: everything works, nothing looks like anything."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    sizes = CodecConfig(decoder_widths=(24, 16, 16, 8), decoder_blocks=(1, 1, 1, 1))
+    sizes = CodecConfig(width=8, blocks=1)
     codec = VideoCodec(sizes)
     for parameter in codec.decoder.parameters():
         if parameter.ndim > 1:  # the default start is so small that all latents would look alike

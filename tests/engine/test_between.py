@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,9 +10,7 @@ from kinowatt.engine.between import Between
 from kinowatt.engine.engine import Engine
 from kinowatt.engine.load import load
 from kinowatt.engine.ways import Ways
-from kinowatt.models import vae
 from kinowatt.models.blocking import LOOKS, TRACK, Blocking, looks
-from kinowatt.models.specs import SPARK
 from kinowatt.shot import Shot
 from kinowatt.worlds.toybox import camera
 
@@ -129,10 +125,3 @@ def test_a_clip_is_drawn_so_whole_or_rolling() -> None:
         off = np.abs(frames - linear.numpy()).mean((1, 2, 3))
         assert off[::4].max() < 0.5, "frames of latents are those of the codec"
         assert off[[k for k in range(len(off)) if k % 4]].mean() > 0.05
-
-
-def test_a_codec_that_draws_them_itself_does(small_model: Path) -> None:
-    engine = load(str(small_model), "cpu", Ways("torch"))
-    assert isinstance(engine, Engine)
-    assert engine._between(engine.plan(Shot("a red ball")), None) is None
-    assert vae.VideoCodec.from_file(SPARK.folder / "codec.safetensors").config.decoder_widths == ()

@@ -129,7 +129,8 @@ def test_a_clip_goes_on_from_its_latents(camera: Engine) -> None:
     stitched = np.concatenate([first.latents_1CFHW, more.latents_1CFHW[:, :, 3:]], 2)
     with torch.inference_mode():
         whole = conditioning.to_frames(camera.model.codec.decode(torch.from_numpy(stitched)))
-    off = np.abs(whole[33:, :, 4:44].astype(int) - more.clip.frames_TCHW[9:])
+    # Frames between latents are drawn along what moves (test_between.py).
+    off = np.abs(whole[36::4, :, 4:44].astype(int) - more.clip.frames_TCHW[12::4])
     assert off.max() <= 1
 
 
@@ -197,7 +198,7 @@ def test_nothing_is_reported_to_the_makers_of_libraries(asked: str, said: str) -
     assert ran.stdout.strip() == said
 
 
-def test_a_decoder_without_a_network_is_not_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_is_not_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     monkeypatch.setenv("KINOWATT_CACHE", str(tmp_path))
     runtime = load("spark", "cpu", Ways("openvino")).runtime
@@ -219,5 +220,5 @@ def test_openvino_agrees_with_torch(camera: Engine, small_model: Path, tmp_path:
         for latents in (x[:1], x[:1, :, :4], x[:1, :, :1]):
             a, b = (torch.cat(list(r.decode_stream(latents)), 2) for r in (camera.runtime, other.runtime))
             assert a.shape == b.shape == (1, 3, 4 * latents.shape[2] - 3, 48, 64)
-            assert float((a - b).norm() / a.norm()) < 0.06  # random weights saturate: the shipped ones are compared in LOG.md
+            assert torch.equal(a, b), "torch decodes for both"
     assert not list(Path(tmp_path).rglob(".*")), "nothing half-written in the cache"

@@ -199,7 +199,8 @@ def test_a_long_clip_lies_on_disk_and_a_seed_means_the_same_one(camera: Engine) 
     assert not np.array_equal(first.clip.frames_TCHW, other.clip.frames_TCHW)
     with torch.inference_mode():
         decoded = conditioning.to_frames(camera.model.codec.decode(torch.from_numpy(first.latents_1CFHW)))
-    assert np.abs(decoded[:, :, 4:44].astype(int) - first.clip.frames_TCHW).max() <= 1, "as if decoded in one piece"
+    # Frames between latents are drawn along what moves (test_between.py).
+    assert np.abs(decoded[::4, :, 4:44].astype(int) - first.clip.frames_TCHW[::4]).max() <= 1, "as if decoded in one piece"
 
 
 def test_given_frames_come_back_wherever_they_stand(camera: Engine) -> None:
@@ -222,7 +223,7 @@ def test_time_goes_on_from_latents(camera: Engine) -> None:
     stitched = np.concatenate([first.latents_1CFHW, more.latents_1CFHW[:, :, 3:]], 2)
     with torch.inference_mode():
         whole = conditioning.to_frames(camera.model.codec.decode(torch.from_numpy(stitched)))
-    assert np.abs(whole[33:, :, 4:44].astype(int) - more.clip.frames_TCHW[9:]).max() <= 1
+    assert np.abs(whole[36::4, :, 4:44].astype(int) - more.clip.frames_TCHW[12::4]).max() <= 1
     np.testing.assert_array_equal(more.clip.frames_TCHW[:9], first.clip.frames_TCHW[-9:])
 
 
@@ -269,7 +270,7 @@ def test_a_clip_that_was_broken_off_ends_as_the_whole_one(camera: Engine, tmp_pa
 @pytest.mark.usefixtures("one_thread")
 def test_memory_does_not_grow_with_the_clip(camera: Engine) -> None:
     few, many = (peak_bytes(lambda s=s: camera.generate(shot(seconds=s, guidance=1.0, steps=1))) for s in (5.0, 30.0))
-    assert many < 1.02 * few
+    assert many < 1.03 * few, "where cameras and things are is told for the whole clip: 6 kB a second"
 
 
 def test_looks_and_steps_are_told(camera: Engine) -> None:

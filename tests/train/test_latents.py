@@ -11,12 +11,14 @@ import torch
 
 from kinowatt import language
 from kinowatt.errors import WeightsError
-from kinowatt.models.blocking import MOST, TRACK
+from kinowatt.models import vae
+from kinowatt.models.blocking import COLORS, MOST, TRACK, Blocking, looks
 from kinowatt.models.dit import DITS
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextConfig, TextEncoder
+from kinowatt.train import spark
 from kinowatt.train.data import HELD_OUT, Block, Bucket, bucket_of
-from kinowatt.train.latents import LatentStore, close_look, latent_block, mirrored_cameras
+from kinowatt.train.latents import LatentStore, close_look, in_color, latent_block, mirrored_cameras, repainted
 from kinowatt.train.spark import Spark
 from kinowatt.worlds.toybox import camera, physics, scene
 from kinowatt.worlds.toybox.physics import Thing
@@ -164,3 +166,29 @@ def test_pictures_are_single_frames_with_what_stands_in_them(store: LatentStore)
     for picture, tracks in zip(latents[:, :, 0], blocking.tracks_BKFT[:, :, 0], strict=True):
         clip, frame = ((shelf.latents == picture[None, :, None]).all(1).all(-1).all(-1)).nonzero()[0].tolist()
         assert torch.equal(shelf.tracks[clip, :, frame], tracks)
+
+
+def test_things_of_one_colour_are_told_as_such() -> None:
+    pair = Seen((Thing("ball", "red"), Thing("ball", "blue"), Thing("turbine", None)), None, None, None, {})
+    painted = repainted(pair, "green")
+    assert painted is not None
+    assert [thing.color for thing in painted.things] == ["green", "green", None]
+    assert repainted(Seen(pair.things[1:], None, None, None, {}), "green") is None, "one thing is of one colour anyway"
+    kept = Seen((Thing("cone", "red"), Thing("ball", "blue")), None, None, None, {})
+    assert repainted(kept, "purple") is None, "no training sees a purple cone"
+    assert repainted(kept, "green") is not None
+    rows = torch.tensor([looks(t.kind, t.color, t.material, striped=False) for t in pair.things])
+    wanted = torch.tensor([looks(t.kind, t.color, t.material, striped=False) for t in painted.things])
+    assert torch.equal(in_color(rows, COLORS.index("green")), wanted)
+
+
+def test_where_things_stand_counts_more() -> None:
+    tracks = torch.zeros(1, 1, 2, TRACK)
+    tracks[..., :5] = torch.tensor([0.5, 0.5, 0.2, 0.0, 0.2])
+    there = Blocking(tracks, torch.tensor([[looks("ball", "red", "matte", striped=False)]]))
+    counts = vae.unfold(spark.weights_of(there, 4, 4, 4.0, 1.0))
+    assert counts.shape == (1, 2, 3, 16, 16)
+    assert counts[0, 1, 2, 4, 12] == pytest.approx(4.0, abs=0.1), "up to the right"
+    assert counts[0, 1, 2, 12, 4] == pytest.approx(1.0, abs=0.01)
+    nothing = there.only(torch.zeros(1))
+    assert torch.equal(spark.weights_of(nothing, 4, 4, 4.0, 1.0), torch.ones(1, 48, 2, 4, 4))

@@ -39,7 +39,7 @@ GPU_RUNTIME = "torch bfloat16"  # on an accelerator; CPUs run others (engine/run
 
 FINER = 2  # rows and columns of the ends of a network, per token (models/ends.py, which needs torch)
 FINE_PARTS = tuple(f"dit.ends.{part}." for part in ("conv_in", "before", "after", "conv_out"))
-DECODER_TIME = (0.25, 0.5, 1.0, 1.0)  # frames that a stage of spark's decoder holds, per frame that comes out
+DECODED_LARGER = ("fine", "conv_out")  # parts of spark's decoder that see a picture of twice the rows and columns
 
 
 def find(name: str) -> Anatomy:
@@ -67,13 +67,13 @@ def of(spec: ModelSpec) -> Anatomy | None:
         published = next((a for name, a in KNOWN.items() if spec.name.startswith(name)), None)
         return _of_wan(spec) if published is None else replace(published, name=spec.name)
     shapes, config = header(spec.folder / "denoiser.safetensors")
-    codec_shapes, codec = header(spec.folder / "codec.safetensors")
+    codec_shapes, _ = header(spec.folder / "codec.safetensors")
     try:
         dit = config["dit"]
         parameters = sum(math.prod(shape) * _places(name) for name, shape in shapes.items() if name.startswith("dit."))
         patch = (int(dit["patch"][0]), int(dit["patch"][1]), int(dit["patch"][2]))
         side = spec.grid // patch[1]
-        decode = _decode_FLOP(codec_shapes, len(codec["codec"]["decoder_widths"]), side)
+        decode = _decode_FLOP(codec_shapes, side)
         frames = round(spec.seconds * spec.fps / 4) * 4 + 1
         return Anatomy(
             spec.name,
@@ -145,17 +145,14 @@ def _places(name: str) -> int:
     return FINER**2 if name.startswith(FINE_PARTS) else 1
 
 
-def _decode_FLOP(shapes: dict[str, list[int]], stages: int, side: int) -> float:
-    """Per pixel and frame: every weight of a stage of the decoder is used once per position of that stage."""
+def _decode_FLOP(shapes: dict[str, list[int]], side: int) -> float:
+    """Per pixel and frame: every weight of the decoder is used once per position of its stage, for each latent frame."""
     total = 0.0
     for name, shape in shapes.items():
         if name.startswith("decoder.") and len(shape) == 4:
-            part, number = (*name.split(".")[1:3], "0")[:2]
-            stage = {"conv_in": 0, "look": 2, "enlarge": 2, "conv_out": stages - 1}.get(part)
-            if stage is None:
-                stage = int(number) + (part == "up")
-            total += 2.0 * math.prod(shape) * DECODER_TIME[stage] * (2**stage / side) ** 2
-    return total
+            rows = 8 if name.split(".")[1] in DECODED_LARGER else 4  # per latent
+            total += 2.0 * math.prod(shape) * (rows / side) ** 2
+    return total / 4.0
 
 
 def header(path: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:

@@ -288,7 +288,7 @@ class Engine:
     def _between(self, plan: Plan, blocking: Blocking | None) -> Between | None:
         """How frames between latents are drawn; None where the model's codec draws them itself."""
         model = self.model
-        if not isinstance(model, Model) or model.codec.config.decoder_widths:
+        if not isinstance(model, Model):
             return None
         rows_T44, focus_m = standing.way(plan, self._path(plan), model.spec)
         return Between(torch.from_numpy(rows_T44), focus_m, None if blocking is None else blocking.things(), model.codec.stride[0])

@@ -17,8 +17,7 @@ from kinowatt.engine.wan_runtime import WanRuntime
 from kinowatt.errors import MissingDependency, ShotError
 from kinowatt.models.dit import VideoDiT
 from kinowatt.models.model import Model
-from kinowatt.models.protocols import Codec, Memory
-from kinowatt.models.vae import LightDecoder, MemoryBlock
+from kinowatt.models.protocols import Codec
 from kinowatt.models.wan_model import WanModel
 
 # Of CPU time at 7.5 W per core, to convert one of spark's networks for one shape, or to read it from the cache folder: upper ends (LOG.md).
@@ -103,32 +102,9 @@ class TorchRuntime:
         return 0.0
 
 
-class _DecoderStep(torch.nn.Module):
-    """One chunk of the light decoder as a pure function: latents and what it remembers, to frames and what it will remember."""
-
-    def __init__(self, decoder: LightDecoder) -> None:
-        super().__init__()
-        self.decoder = decoder
-        self.keepers = [layer for layer in decoder.modules() if isinstance(layer, LightDecoder | MemoryBlock)]
-
-    def forward(self, latents_BCFHW: torch.Tensor, *memories: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        memory: Memory = dict(zip(self.keepers, memories, strict=True))
-        frames = self.decoder(latents_BCFHW, memory)
-        return frames, *(memory[block] for block in self.keepers)
-
-    def blank(self, first_BCFHW: torch.Tensor) -> list[torch.Tensor]:
-        """The memory before a clip that begins with these latents: its first picture, then zeros."""
-        height, width = first_BCFHW.shape[3:]
-        sizes = []
-        for i, blocks in enumerate(self.decoder.blocks):
-            sizes += [(1, 1, b.conv2.out_channels, height << i, width << i) for b in blocks]  # type: ignore[attr-defined]
-        return [self.decoder.first(first_BCFHW), *(torch.zeros(size) for size in sizes)]
-
-
 class OpenVinoRuntime(TorchRuntime):
-    """The denoiser, and a decoder that has a network, through OpenVINO: converted once per shape and weights, kept in the cache folder."""
-
-    chunk = 3  # latent frames that are decoded at once
+    """The denoiser through OpenVINO: converted once per shape and weights, kept in the cache folder. A decoder torch runs as soon, and it
+    needs no converting (LOG.md)."""
 
     def __init__(self, model: Model, device: torch.device) -> None:
         super().__init__(model, device)
@@ -141,7 +117,7 @@ class OpenVinoRuntime(TorchRuntime):
         return self._run(self._model.dit, (inputs_of(x_BCFHW, self._model.dit, self.one_pass), level_BF, text_BLD), "dit")[0]
 
     def prepare(self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]) -> None:
-        """Convert, or read from the cache, the denoiser for each batch size and the decoder."""
+        """Convert, or read from the cache, the denoiser for each batch size."""
         for module, inputs, kind in self._networks(shape_BCFHW, text_LD, batches):
             if _key(inputs, kind) not in self._compiled:
                 self._run(module, inputs, kind)  # the first run of a compiled network takes longer than all others
@@ -155,38 +131,11 @@ class OpenVinoRuntime(TorchRuntime):
         self, shape_BCFHW: Sequence[int], text_LD: Sequence[int], batches: Sequence[int]
     ) -> Iterator[tuple[torch.nn.Module, tuple[torch.Tensor, ...], str]]:
         """Each network of a take, with inputs of the right shapes."""
-        one, channels, frames, height, width = shape_BCFHW
+        one, _, frames, height, width = shape_BCFHW
         for batch in batches:
             level = torch.zeros(batch * one, frames)
             x = torch.zeros(batch * one, self._model.dit.config.in_channels, frames, height, width)
             yield self._model.dit, (x, level, torch.zeros(batch * one, *text_LD)), "dit"
-        if self._converts_decoder:
-            step, latents = _DecoderStep(self._model.codec.decoder), torch.zeros(1, channels, self.chunk, height, width)
-            yield step, (latents, *step.blank(latents)), "decoder"
-
-    @property
-    def _converts_decoder(self) -> bool:
-        """An interpolation alone torch does sooner, and it needs no converting (LOG.md)."""
-        return len(self._model.codec.decoder.blocks) > 0
-
-    def decode_stream(self, latents_BCFHW: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Frames in [-1, 1], three latent frames at a time."""
-        if not self._converts_decoder:
-            yield from super().decode_stream(latents_BCFHW)
-            return
-        codec = self._model.codec
-        raw = codec.raw(latents_BCFHW)
-        step = _DecoderStep(codec.decoder)
-        memory = step.blank(raw)
-        count = raw.shape[2]
-        for begin in range(0, count, self.chunk):
-            part = raw[:, :, begin : begin + self.chunk]
-            held = part[:, :, -1:].expand(-1, -1, self.chunk - part.shape[2], -1, -1)  # one shape for all; a causal decoder does not mind
-            inputs = (torch.cat([part, held], 2), *memory)
-            out = self._run(step, inputs, "decoder")
-            memory = out[1:]
-            frames = out[0][:, :, 0 if begin else 3 : 4 * part.shape[2]]
-            yield frames.clamp(-1.0, 1.0)
 
     def _run(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], kind: str) -> list[torch.Tensor]:
         out = self._ready(module, inputs, kind)([t.contiguous().numpy() for t in inputs])

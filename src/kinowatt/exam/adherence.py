@@ -5,6 +5,7 @@ Each answer is judged against what is seen in the scene that the prompt describe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -27,17 +28,22 @@ WITHIN = Bar(-3.0, "least")
 def colour(seen: Seen, verdict: Verdict) -> list[float] | None:
     """Of each colour that is asked for or seen: 1 where it is both. So a thing that nobody asked for counts against a clip."""
     asked = {t.color for t in seen.things if t.color}
-    return [float(c in asked and c in verdict.colours) for c in sorted(asked | set(verdict.colours))] if asked else None
+    return [float(c in asked and c in verdict.colours) for c in sorted(asked | verdict.colours)] if asked else None
 
 
 def shape(seen: Seen, verdict: Verdict) -> list[float] | None:
-    """Of each thing: 1 where what has its colour has its kind; of things without a colour, where the kind is seen."""
-    return [float(verdict.colours.get(t.color) == t.kind if t.color else t.kind in verdict.kinds) for t in seen.things] or None
+    """Of each thing: 1 where one of its colour and kind is seen; each that is seen answers for one only."""
+    left, marks = Counter((t.color, t.kind) for t in verdict.things), []
+    for thing in seen.things:
+        found = left[thing.color, thing.kind] > 0
+        left[thing.color, thing.kind] -= found
+        marks.append(float(found))
+    return marks or None
 
 
 def number(seen: Seen, verdict: Verdict) -> list[float] | None:
     """1 where as many things are seen; of scenes with things."""
-    return [float(verdict.count == len(seen.things))] if seen.things else None
+    return [float(len(verdict.things) == len(seen.things))] if seen.things else None
 
 
 def field(name: str) -> Marks:

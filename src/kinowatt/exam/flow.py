@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-REACH = 6  # pixels at half size that a block may have moved between two looks
-BLOCK, STRIDE = 8, 4  # of a block, and from block to block, in pixels at half size
+SMALL = 48  # pixels a side of what is matched
+REACH = 6  # pixels that a block may have moved between two looks
+BLOCK, STRIDE = 8, 4  # of a block, and from block to block, in pixels
 BANDS = 4  # rows of the grid are looked at in so many bands: the sky, the horizon, the ground
 HALVES = 2  # of the clip
 
@@ -16,9 +17,9 @@ HALVES = 2  # of the clip
 def match(frames_THW3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Flow (P, G, G, 2) as x, y in shares of the frame's side, and how sure it is (P, G, G) from 0, of frames (T, 3, H, W) uint8.
 
-    Full search over blocks of an image at half size, with the vertex of a parabola through the least costs.
+    Full search over blocks of a small image, with the vertex of a parabola through the least costs.
     """
-    small = functional.avg_pool2d(torch.from_numpy(frames_THW3).float() / 255.0, 2)
+    small = functional.adaptive_avg_pool2d(torch.from_numpy(frames_THW3).float() / 255.0, SMALL)
     before, after = small[:-1], functional.pad(small[1:], (REACH,) * 4, mode="replicate")
     height, width = small.shape[2:]
     costs = []

@@ -15,22 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from kinowatt.clip import Clip
 from kinowatt.errors import WeightsError
 from kinowatt.exam import flow
-from kinowatt.exam.eye import WHOLE, Eye, Sight
-from kinowatt.exam.namer import Namer, windows
+from kinowatt.exam.eye import BARE, PARTS, WHOLE, Eye, Sight
+from kinowatt.exam.following import followed
 from kinowatt.exam.pictures import COLOURS, FIELDS, KINDS, watched
 from kinowatt.models import weights
-from kinowatt.worlds.toybox.seen import SEEN_SHARE, SEEN_TIME
+from kinowatt.worlds.toybox.seen import SEEN_TIME
 
 FILE = Path(__file__).with_name("judges.safetensors")
 TABLES = {"kinds": KINDS, "colours": COLOURS, **FIELDS}  # what the networks were trained to tell apart
-PEAK = 0.2  # a centre that is at least so likely is looked at a second time
-REFUSED = 0.5  # and is no thing if that is at least so likely then
-BATCH, NAMED = 32, 128  # pictures and middles at once
+BATCH = 32  # pictures at once
 CAMERA_FEATURES = flow.HALVES * (flow.BANDS + 1) * 5
 MOOD_FEATURES = 13 + sum(len(FIELDS[name]) for name in WHOLE)
 
@@ -46,24 +43,22 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a clip shows. `masks_THW`: colours (0: no coloured thing, else 1 + place in COLOURS) at half the judges' size, every look."""
+    """What a clip shows."""
 
     things: tuple[Found, ...]
-    count: int
     fields: Mapping[str, str]  # ground, time, weather, mood, move
-    height: float  # of the tallest thing, as a share of the frame's height; 0 where nothing is seen
     speed: float  # of the picture as a whole, in shares of its side per second
     causes: Mapping[str, float]  # what a mood is made of, measured
 
     @property
-    def kinds(self) -> set[str]:
-        """That are seen."""
-        return {t.kind for t in self.things}
+    def height(self) -> float:
+        """Of the tallest thing, as a share of the frame's height; 0 where nothing is seen."""
+        return max((t.height for t in self.things), default=0.0)
 
     @property
-    def colours(self) -> dict[str, str]:
-        """Each colour that is seen, to the kind that has it."""
-        return {t.color: t.kind for t in self.things if t.color}
+    def colours(self) -> set[str]:
+        """That are seen."""
+        return {t.color for t in self.things if t.color}
 
 
 class Reader(nn.Module):
@@ -90,10 +85,10 @@ def signal(frames_NCHW: np.ndarray) -> torch.Tensor:
 
 
 class Judges:
-    """The Eye, the Namer of what it finds, and two readers: of camera moves from flow, of moods from their causes."""
+    """The Eye, and two readers: of camera moves from flow, of moods from their causes."""
 
     def __init__(self) -> None:
-        self.eye, self.namer = Eye(), Namer()
+        self.eye = Eye()
         self.camera, self.mood = Reader(CAMERA_FEATURES, len(FIELDS["move"])), Reader(MOOD_FEATURES, len(FIELDS["mood"]))
         self.facts: dict[str, Any] = {}
         self.sha256 = "untrained"
@@ -101,7 +96,7 @@ class Judges:
     @property
     def parts(self) -> dict[str, nn.Module]:
         """The networks, by name."""
-        return {"eye": self.eye, "namer": self.namer, "camera": self.camera, "mood": self.mood}
+        return {"eye": self.eye, "camera": self.camera, "mood": self.mood}
 
     def judge(self, clip: Clip) -> Verdict:
         """What a clip of any size and rate shows."""
@@ -114,22 +109,8 @@ class Judges:
         """All looks of a clip through the Eye."""
         self.eye.eval()
         parts = [self.eye(signal(frames_THW3[i : i + BATCH])) for i in range(0, len(frames_THW3), BATCH)]
-        kinds, colours, centres = (torch.cat([getattr(p, name) for p in parts]) for name in ("kinds", "colours", "centres"))
-        return Sight(kinds, colours, centres, {name: torch.cat([p.whole[name] for p in parts]) for name in WHOLE})
-
-    @torch.inference_mode()
-    def named(self, frames_THW3: np.ndarray, at_K3: torch.Tensor) -> torch.Tensor:
-        """How likely at each of these middles (look, row, column of a Sight) nothing is, or each of KINDS (K, 1 + len(KINDS))."""
-        self.namer.eval()
-        x, shares = signal(frames_THW3), middle_shares(at_K3, frames_THW3.shape[-1] // 2)
-        parts = [self.namer(windows(x, shares[i : i + NAMED])) for i in range(0, len(shares), NAMED)]
-        return torch.cat([*parts, torch.zeros(0, len(KINDS) + 1)]).softmax(1)
-
-    @torch.inference_mode()
-    def things(self, frames_THW3: np.ndarray, sight: Sight) -> tuple[tuple[Found, ...], int]:
-        """The things of a clip and how many there are; see `things`."""
-        at = middles(sight)
-        return things(sight, at, self.named(frames_THW3, at))
+        told = {name: torch.cat([getattr(p, name) for p in parts]) for name in PARTS}
+        return Sight(**told, whole={name: torch.cat([p.whole[name] for p in parts]) for name in WHOLE})
 
     @torch.inference_mode()
     def verdict(self, looks: np.ndarray, sight: Sight, flow_PGG2: np.ndarray, sure_PGG: np.ndarray) -> Verdict:
@@ -140,11 +121,11 @@ class Judges:
         self.mood.eval()
         seen = torch.from_numpy(flow.features(flow_PGG2, sure_PGG).ravel()).float()
         told["move"] = FIELDS["move"][int(self.camera(seen[None]).argmax())]
-        found, count = self.things(looks, sight)
+        found = things(sight)
         speed = flow.speed(flow_PGG2, sure_PGG)
-        numbers = causes(looks, count, speed)
+        numbers = causes(looks, len(found), speed)
         told["mood"] = FIELDS["mood"][int(self.mood(mood_numbers(numbers, whole)[None]).argmax())]
-        return Verdict(found, count, told, max((t.height for t in found), default=0.0), speed, numbers)
+        return Verdict(found, told, speed, numbers)
 
     def save(self, path: Path, facts: dict[str, Any]) -> None:
         """Half precision is enough for judges. `facts` are kept with the classes."""
@@ -170,52 +151,16 @@ def load(path: Path = FILE) -> Judges:
 
 def colour_masks(sight: Sight) -> np.ndarray:
     """Per look and pixel 0 (no thing), 1 + place in COLOURS, or 1 + len(COLOURS) for things without a colour of their own (T, H, W)."""
-    there = sight.kinds.argmax(1) > 0
-    colour = sight.colours.argmax(1)
-    return torch.where(there, torch.where(colour > 0, colour, len(COLOURS) + 1), 0).numpy().astype(np.uint8)
+    said = sight.masks.argmax(1)
+    return torch.where(said > BARE, said - BARE, torch.where(said == BARE, len(COLOURS) + 1, 0)).numpy().astype(np.uint8)
 
 
-def middles(sight: Sight, least: float = PEAK) -> torch.Tensor:
-    """Where the map of centres has its peaks: look, row, column (K, 3)."""
-    likely = sight.centres.sigmoid()[:, None]
-    return ((likely == functional.max_pool2d(likely, 3, 1, 1)) & (likely > least))[:, 0].nonzero()
-
-
-def middle_shares(at_K3: torch.Tensor, side: int) -> torch.Tensor:
-    """Middles as the Namer takes them: look, and row and column in shares of the side."""
-    return torch.cat([at_K3[:, :1].float(), (at_K3[:, 1:].float() + 0.5) / side], 1)
-
-
-def things(sight: Sight, at_K3: torch.Tensor, named_KN: torch.Tensor) -> tuple[tuple[Found, ...], int]:
-    """The things of a clip, one of each colour (and one of each kind without a colour), and how many there are.
-
-    A thing is a peak of the map of centres that the Namer does not refuse, of the kind that it says, with the colour that is likeliest
-    round it; it is seen if it is there for long enough, the captions' own rule. Against areas of a colour alone, this finds far fewer
-    things that are none; against kinds by pixels, far fewer balls (LOG.md).
-    """
-    looks = len(sight.centres)
-    colours = functional.avg_pool2d(sight.colours.softmax(1), 3, 1, 1, count_include_pad=False)
-    votes: dict[tuple[int, int], list[tuple[int, torch.Tensor]]] = {}
-    per_look = [0] * looks
-    for (t, y, x), named in zip(at_K3.tolist(), named_KN, strict=True):
-        if named[0] > REFUSED:
-            continue
-        kind, colour = named[1:], int(colours[t, :, y, x].argmax())
-        votes.setdefault((colour, 0 if colour else 1 + int(kind.argmax())), []).append((t, kind))
-        per_look[t] += 1
-    masks = colour_masks(sight)
-    found = []
-    for (colour, _), cast in sorted(votes.items(), key=lambda item: item[0]):
-        if len({t for t, _ in cast}) >= SEEN_TIME * looks:
-            name = KINDS[int(torch.stack([k for _, k in cast]).mean(0).argmax())]
-            found.append(Found(name, COLOURS[colour - 1] if colour else None, _height(masks == (colour or len(COLOURS) + 1))))
-    return tuple(found), sorted(per_look, reverse=True)[max(round(SEEN_TIME * looks) - 1, 0)]
-
-
-def _height(mask_THW: np.ndarray) -> float:
-    """Of what a mask shows, as a share of the frame's height: the median over looks in which it is seen."""
-    rows = [np.flatnonzero(mask.any(1)) for mask in mask_THW if mask.mean() > SEEN_SHARE]
-    return float(np.median([r[-1] - r[0] + 1 for r in rows])) / mask_THW.shape[1] if rows else 0.0
+def things(sight: Sight) -> tuple[Found, ...]:
+    """The things of a clip, the largest first: what is followed through its looks, and seen in SEEN_TIME of them, the captions' own
+    rule."""
+    seen = [t for t in followed(sight) if len(t.areas) >= SEEN_TIME * len(sight.centres)]
+    seen.sort(key=lambda t: -float(np.median(t.areas)))
+    return tuple(Found(KINDS[t.kind], COLOURS[t.colour - 1] if t.colour else None, float(np.median(t.heights))) for t in seen)
 
 
 def causes(looks: np.ndarray, count: int, speed: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the judges learn from, and how they watch: renders of the world at four frames a second, 96 pixels a side, with exact masks."""
+"""What the judges learn from, and how they watch: renders of the world at four frames a second, 128 pixels a side, with exact masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kinowatt.worlds.toybox import Toybox, scene, threads
 from kinowatt.worlds.toybox.physics import Thing
 from kinowatt.worlds.toybox.seen import Seen
 
-SIDE = 96  # pixels of what a judge sees
+SIDE = 128  # pixels of what a judge sees
 WATCHED_FPS = 4.0  # of what it sees; a clip of 2 s is nine frames
 LOOKS = 9
 GLANCES = 3  # of a scene that is only looked at: over the same two seconds, a third of the work
@@ -119,7 +119,7 @@ def shard(folder: Path, first: int, looks: int) -> Path:
     ]
     folder.mkdir(parents=True, exist_ok=True)
     with whole(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, frames=made.frames_NTCHW, ids=made.ids_NTHW, told=json.dumps(told))
+        np.savez(file, frames=made.frames_NTCHW, ids=made.ids_NTHW, told=json.dumps(told))
     return path
 
 

@@ -1,4 +1,4 @@
-"""How the codec's decoder is trained: reconstruction of random crops, half of them on a subject, half of them mirrored."""
+"""How the codec's decoder is trained: reconstruction of random crops of pictures, more than half of them on a subject, half mirrored."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from kinowatt.engine.conditioning import to_signal
 from kinowatt.models import precision, weights
-from kinowatt.models.vae import CODECS, VideoCodec
+from kinowatt.models.vae import CODECS, SMALL, VideoCodec
 from kinowatt.train.data import HELD_OUT, Block, raw_blocks
 from kinowatt.train.loss import reconstruction_loss
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
+
+EVERY = 16  # frames of a clip, of which one is learnt from: neighbours are alike
+VEIL, VEILED_SHARE = 0.05, 0.5  # the most noise on a small picture, and how many have some
 
 
 class CodecTask:
@@ -32,7 +36,7 @@ class CodecTask:
         raw = cache / "raw" if recipe.keep_raw else None
         held = range(HELD_OUT, HELD_OUT + EXAM_BLOCKS)
         self.held_out = list(raw_blocks(raw, held, recipe.buckets, recipe.workers))
-        self.blocks = in_time(raw_blocks(raw, range(recipe.raw_blocks), recipe.buckets, recipe.workers), deadline)
+        self.blocks = in_time(raw_blocks(raw, range(recipe.raw_blocks), recipe.buckets, recipe.workers, EVERY), deadline)
 
     def start(self, folder: Path) -> float | None:
         """Begin with the weights of a model folder; returns the joules that they have cost. WeightsError."""
@@ -43,24 +47,27 @@ class CodecTask:
 
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         """Weighted loss of pixels, edges and hues on this step's crops."""
-        signal, subject = self._crops(np.random.default_rng(step))
-        made = self.codec.decode_raw(self.codec.raw(self.codec.encode(signal)))
-        return reconstruction_loss(made.float(), signal, subject), len(signal)
+        rng = np.random.default_rng(step)
+        true_NCHW, subject = self._crops(rng)
+        small = F.avg_pool2d(true_NCHW, SMALL)
+        # What a denoiser makes is never quite clean; a decoder that has only seen clean pictures draws its noise large.
+        veil = VEIL * rng.random((len(small), 1, 1, 1), np.float32) * (rng.random((len(small), 1, 1, 1)) < VEILED_SHARE)
+        noise = torch.from_numpy(rng.standard_normal(small.shape, np.float32) * veil).to(small)
+        made = self.codec.decoder.drawn(small + noise)
+        return reconstruction_loss(made.float()[:, :, None], true_NCHW[:, :, None], subject[:, None]), len(small)
 
     def _crops(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        size, frames = self.recipe.codec_crop, self.recipe.codec_frames
-        signals, subjects = [], []
+        """Pictures (N, 3, H, W) in [-1, 1], and 1 where a subject is (N, H, W)."""
+        size, pictures, subjects = self.recipe.codec_crop, [], []
         for _ in range(self.recipe.codec_batch):
             block = self.blocks[rng.integers(len(self.blocks))]
-            n = rng.integers(len(block.ids_NTHW))
-            t = rng.integers(block.ids_NTHW.shape[1] - frames + 1)
+            n, t = (rng.integers(count) for count in block.ids_NTHW.shape[:2])
             y, x = _corner(rng, block.ids_NTHW[n, t], size)
-            window = np.s_[n, t : t + frames]
             turn = rng.choice((-1, 1))
-            signals.append(block.frames_NTCHW[window][..., y : y + size, x : x + size][..., ::turn])
-            subjects.append(block.ids_NTHW[window][..., y : y + size, x : x + size][..., ::turn] > 0)
-        signal = torch.from_numpy(np.stack(signals)).to(self.device).permute(0, 2, 1, 3, 4).float().div(127.5).sub(1.0)
-        return signal, torch.from_numpy(np.stack(subjects)).to(self.device).float()
+            pictures.append(block.frames_NTCHW[n, t, :, y : y + size, x : x + size][..., ::turn])
+            subjects.append(block.ids_NTHW[n, t, y : y + size, x : x + size][..., ::turn] > 0)
+        true = torch.from_numpy(np.stack(pictures)).to(self.device).float().div(127.5).sub(1.0)
+        return true, torch.from_numpy(np.stack(subjects)).to(self.device).float()
 
     def examine(self) -> dict[str, float]:
         """PSNR in dB on held-out scenes, over the frame and over the subjects' masks."""

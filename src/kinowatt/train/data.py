@@ -94,16 +94,16 @@ def block_of(samples: Sequence[Sample], every: int = 1) -> Block:
     )
 
 
-def raw_block(folder: Path | None, block: int, size: tuple[int, int], frames: int) -> Block:
-    """A block from the disk, or rendered (and kept, where a folder is given)."""
+def raw_block(folder: Path | None, block: int, size: tuple[int, int], frames: int, every: int = 1) -> Block:
+    """A block, or every so manieth frame of it, from the disk, or rendered (and kept, where a folder is given)."""
     if folder is None:
-        return render_block(block, size, frames)
-    path = folder / f"clips-{size[0]}x{size[1]}x{frames}-{block:07d}.npz"
+        return render_block(block, size, frames, every)
+    path = folder / f"clips-{size[0]}x{size[1]}x{frames}-{every}-{block:07d}.npz"
     if path.exists():
         with np.load(path) as file:
             seen = tuple(Seen.from_json(row) for row in json.loads(str(file["seen"])))
             return Block(file["frames"], file["ids"], seen, file["cameras"], file["focus"])
-    made = render_block(block, size, frames)
+    made = render_block(block, size, frames, every)
     folder.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     shown = json.dumps([s.to_json() for s in made.seen], ensure_ascii=False)
@@ -112,9 +112,9 @@ def raw_block(folder: Path | None, block: int, size: tuple[int, int], frames: in
     return made
 
 
-def raw_blocks(folder: Path | None, blocks: Sequence[int], buckets: Sequence[Bucket], workers: int) -> Iterator[Block]:
+def raw_blocks(folder: Path | None, blocks: Sequence[int], buckets: Sequence[Bucket], workers: int, every: int = 1) -> Iterator[Block]:
     """Blocks as they come, made by `workers` processes (0: in this one, as on a GPU that renders itself)."""
-    jobs = [(folder, b, (k.width, k.height), k.frames) for b in blocks for k in (bucket_of(b, buckets),)]
+    jobs = [(folder, b, (k.width, k.height), k.frames, every) for b in blocks for k in (bucket_of(b, buckets),)]
     if workers == 0:
         yield from (raw_block(*job) for job in jobs)
         return

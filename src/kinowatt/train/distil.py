@@ -55,10 +55,11 @@ class DistilTask(SparkTask):
         """Mean squared distance of one pass of a network from the teacher's guided velocity, over latent frames that hold noise."""
         lesson = self._lesson(draw, generator)
         at = lesson.noised(self.recipe, generator)
-        rows, off = lesson.rows_BL, lesson.steering(0.0)
+        rows, off, nothing = lesson.rows_BL, lesson.steering(0.0), lesson.untold().steering(0.0)
         with attention(self.device, lesson.rays_BCFHW, network.dit.config.patch):
             with torch.no_grad():
-                worded, without = (steered(self.teacher, off)(at.x_BCFHW, at.shown_BF, r).float() for r in (rows, torch.zeros_like(rows)))
+                both = (off, rows), (nothing, torch.zeros_like(rows))
+                worded, without = (steered(self.teacher, how)(at.x_BCFHW, at.shown_BF, r).float() for how, r in both)
             guidance = torch.where(at.level_BF.amax(1) > SPARK.guided_below, 1.0, GUIDANCE)[:, None, None, None, None]
             wanted = (without + guidance * (worded - without))[:, :, : lesson.clean_BCFHW.shape[2]]
             return at.error(steered(network, lesson.steering(switch))(at.x_BCFHW, at.shown_BF, rows), wanted)

@@ -9,11 +9,12 @@ import multiprocessing
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from kinowatt import language
 from kinowatt.clip import Clip
@@ -21,18 +22,20 @@ from kinowatt.engine.conditioning import to_signal
 from kinowatt.engine.standing import Cameras
 from kinowatt.media.image import fit
 from kinowatt.models import vae, weights
-from kinowatt.models.blocking import LOOKS, MOST, TRACK, Blocking, looks
+from kinowatt.models.blocking import COLORS, GROUPS, LOOKS, MOST, TRACK, Blocking, looks
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextEncoder
 from kinowatt.train.data import Block, Bucket, bucket_of, render_block, wording
 from kinowatt.worlds.toybox import blocking, threads
 from kinowatt.worlds.toybox.seen import Seen, mirrored
+from kinowatt.worlds.toybox.splits import kept_apart
 
 Size = tuple[int, int, int]  # latent frames, rows, columns
 HALF = 2  # clips are rendered at so much less than their size
 KEPT = ("latents", "looks", "cameras", "focus", "tracks", "things", "ways")
 NAMING = ("count", "size", "pattern", "material", "color", "kind")  # slots of the lexicon that tell of things
 FEWER_SHARE = 0.6  # of captions that a director hears in part
+PAINTED_SHARE = 0.2  # of clips of which a director hears that all things have one colour
 UNKNOWN_SHARE = 0.15  # of captions with words that the lexicon does not know
 
 
@@ -194,7 +197,8 @@ class LatentStore:
 
     def draw(self, batch: int, generator: torch.Generator, split: str = "train", window: int | None = None) -> Draw:
         """Random clips of one size, or as many latent frames from anywhere in them, each with a caption in words of its own."""
-        shelf, pick, rows = self._picked(batch, generator, split)
+        shelf, pick = self._shelf(batch, generator, 1)
+        rows = self._rows([shelf.seen[i] for i in pick.tolist()], generator, split)
         _, _, frames, height, width = shelf.latents.shape
         count = min(window or frames, frames)
         at = torch.randint(frames - count + 1, (batch,), generator=generator)[:, None] + torch.arange(count)
@@ -211,12 +215,18 @@ class LatentStore:
 
         Where no clip has so many, all stands still after a clip's end: a rehearsal (recipe "tiny") learns nothing of use anyway.
         """
-        shelf, pick, rows = self._picked(batch, generator, split, frames, fewer=True)
+        shelf, pick = self._shelf(batch, generator, frames)
+        some, paint = torch.rand(batch, generator=generator) < PAINTED_SHARE, torch.randint(len(COLORS), (batch,), generator=generator)
+        seen, things = [shelf.seen[i] for i in pick.tolist()], shelf.things[pick]
+        for n, colour in enumerate(torch.where(some, paint, -1).tolist()):
+            if colour >= 0 and (painted := repainted(seen[n], COLORS[colour])):
+                seen[n], things[n] = painted, in_color(things[n], colour)
+        rows = self._rows(seen, generator, split, fewer=True)
         begin = torch.randint(max(shelf.tracks.shape[2] - frames, 0) + 1, (batch,), generator=generator)
         at = (begin[:, None] + torch.arange(frames)).clamp(max=shelf.tracks.shape[2] - 1)
         tracks, ways = shelf.tracks[pick[:, None], :, at].transpose(1, 2), recentred(shelf.ways[pick[:, None], at])
         aspect = torch.full((batch,), shelf.latents.shape[4] / shelf.latents.shape[3])
-        return Told(rows, ways, Blocking(tracks, shelf.things[pick]), aspect)
+        return Told(rows, ways, Blocking(tracks, things), aspect)
 
     def pictures(self, batch: int, generator: torch.Generator) -> tuple[torch.Tensor, Blocking]:
         """Single frames of random clips of one size, as latents (B, C, 1, H, W), and what stands in them."""
@@ -230,18 +240,15 @@ class LatentStore:
         tracks = [shelf.tracks[shelf.things[..., 0] > 0] for shelf in shelves]
         return torch.cat([shelf.ways.flatten(0, 1) for shelf in shelves]), torch.cat([t.flatten(0, 1) for t in tracks])
 
-    def _picked(
-        self, batch: int, generator: torch.Generator, split: str, least: int = 1, *, fewer: bool = False
-    ) -> tuple[_Shelf, torch.Tensor, torch.Tensor]:
-        """A size of at least so many latent frames, where there is one, clips of it, and the token rows of a caption of each."""
-        shelf, pick = self._shelf(batch, generator, least)
-        words = torch.randint(2**31, (batch,), generator=generator).tolist()
-        captions = [wording(shelf.seen[i], word, split) for i, word in zip(pick.tolist(), words, strict=True)]
+    def _rows(self, seen: Sequence[Seen], generator: torch.Generator, split: str, *, fewer: bool = False) -> torch.Tensor:
+        """The token rows of a new caption of each clip."""
+        words = torch.randint(2**31, (len(seen),), generator=generator).tolist()
+        captions = [wording(one, word, split) for one, word in zip(seen, words, strict=True)]
         tokens = [language.read(caption).tokens for caption in captions]
         if fewer:
             tokens = [_fewer(said, word) for said, word in zip(tokens, words, strict=True)]
         assert self._text is not None
-        return shelf, pick, self._text.ids([_noisy(said, word) for said, word in zip(tokens, words, strict=True)])
+        return self._text.ids([_noisy(said, word) for said, word in zip(tokens, words, strict=True)])
 
     def _shelf(self, batch: int, generator: torch.Generator, least: int) -> tuple[_Shelf, torch.Tensor]:
         """A size of at least so many latent frames, where there is one, and clips of it."""
@@ -249,6 +256,25 @@ class LatentStore:
         share = torch.tensor([float(len(self._shelves[s].seen)) for s in sizes])
         shelf = self._shelves[sizes[int(torch.multinomial(share, 1, generator=generator))]]
         return shelf, torch.randint(len(shelf.seen), (batch,), generator=generator)
+
+
+def repainted(seen: Seen, color: str) -> Seen | None:
+    """What a clip would show if all that has a colour had this one: random scenes hardly ever have two things of one colour, prompts do.
+
+    None where nothing would be two of one colour, or a pair of attributes that training is kept from would come about.
+    """
+    coloured = [thing for thing in seen.things if thing.color]
+    if len(coloured) < 2 or any(kept_apart(thing.kind, color) for thing in coloured):
+        return None
+    return replace(seen, things=tuple(replace(thing, color=color) if thing.color else thing for thing in seen.things))
+
+
+def in_color(things_KL: torch.Tensor, colour: int) -> torch.Tensor:
+    """Looks of which those that have a colour have this one."""
+    looks, (of_color, *_) = things_KL.clone(), GROUPS
+    own = looks[:, 1:][:, of_color]
+    own.copy_(own.sum(-1, keepdim=True) * F.one_hot(torch.tensor(colour), len(COLORS)))
+    return looks
 
 
 def recentred(ways_BFT: torch.Tensor) -> torch.Tensor:

@@ -67,11 +67,14 @@ class Noised:
     level_BF: torch.Tensor
     noise_BCFHW: torch.Tensor
 
-    def error(self, velocity_BCFHW: torch.Tensor, wanted_BCFHW: torch.Tensor) -> torch.Tensor:
-        """Mean squared error of a velocity over the clip's frames that hold noise (scalar)."""
+    def error(self, velocity_BCFHW: torch.Tensor, wanted_BCFHW: torch.Tensor, weight_BCFHW: torch.Tensor | None = None) -> torch.Tensor:
+        """Mean squared error of a velocity over the clip's frames that hold noise (scalar); `weight`: what each number counts."""
         noisy = (self.level_BF > 0).float()
-        error = (velocity_BCFHW[:, :, : noisy.shape[1]].float() - wanted_BCFHW).square().mean(dim=(1, 3, 4))
-        return (error * noisy).sum() / noisy.sum().clamp(min=1)
+        square = (velocity_BCFHW[:, :, : noisy.shape[1]].float() - wanted_BCFHW).square()
+        if weight_BCFHW is None:
+            return (square.mean(dim=(1, 3, 4)) * noisy).sum() / noisy.sum().clamp(min=1)
+        weight_BCFHW = weight_BCFHW * noisy[:, None, :, None, None]
+        return (square * weight_BCFHW).sum() / weight_BCFHW.sum().clamp(min=1)
 
 
 def noised(
@@ -92,9 +95,11 @@ def noised(
     return Noised(x, shown, level, noise)
 
 
-def velocity_loss(denoiser: Denoiser, at: Noised, clean_BCFHW: torch.Tensor, text_BLD: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of the velocity over latent frames that hold noise (scalar)."""
-    return at.error(denoiser(at.x_BCFHW, at.shown_BF, text_BLD), at.noise_BCFHW - clean_BCFHW)
+def velocity_loss(
+    denoiser: Denoiser, at: Noised, clean_BCFHW: torch.Tensor, text_BLD: torch.Tensor, weight_BCFHW: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean squared error of the velocity over latent frames that hold noise (scalar); `weight`: what each number counts."""
+    return at.error(denoiser(at.x_BCFHW, at.shown_BF, text_BLD), at.noise_BCFHW - clean_BCFHW, weight_BCFHW)
 
 
 def reconstruction_loss(

@@ -17,11 +17,10 @@ class Recipe:
     buckets: tuple[Bucket, ...]  # clip sizes in pixels and lengths in frames, with shares
     workers: int  # processes that render and encode; 0: in the training process, on its device
     keep_raw: bool  # keep rendered clips on disk (a CPU renders slowly, an accelerator does not)
-    raw_blocks: int  # blocks of 32 rendered clips that the codec learns from
+    raw_blocks: int  # blocks of 32 scenes, of which the codec learns from a few pictures each
     latent_blocks: int  # blocks that the denoiser learns from
     codec_batch: int
-    codec_crop: int  # pixels
-    codec_frames: int
+    codec_crop: int  # pixels a side
     codec_lr: float
     spark_batch: int
     spark_lr: float
@@ -40,7 +39,7 @@ class Recipe:
 RECIPES = {
     # A rehearsal: every step of the others in minutes, on a world of postage stamps. Its weights are of no use.
     "tiny": Recipe(
-        codec="light",
+        codec="drawn",
         dit="xs",
         buckets=(Bucket(32, 32, 1, frames=5),),
         workers=0,
@@ -49,7 +48,6 @@ RECIPES = {
         latent_blocks=2,
         codec_batch=2,
         codec_crop=32,
-        codec_frames=5,
         codec_lr=5e-4,
         spark_batch=4,
         spark_lr=1e-3,
@@ -61,17 +59,16 @@ RECIPES = {
     ),
     # A proof of the line: 128 px on a few CPU cores.
     "cpu": Recipe(
-        codec="plain",  # in minutes the network learns no more than the interpolation knows (LOG.md)
+        codec="drawn",
         dit="xs",
         buckets=(Bucket(128, 128, 8), Bucket(160, 96, 4), Bucket(96, 160, 2), Bucket(96, 96, 1, frames=65)),
         workers=os.cpu_count() or 2,
         keep_raw=True,
-        raw_blocks=8,
+        raw_blocks=160,
         latent_blocks=300,
-        codec_batch=4,
-        codec_crop=64,
-        codec_frames=17,
-        codec_lr=1e-4,
+        codec_batch=24,
+        codec_crop=96,
+        codec_lr=2e-3,
         spark_batch=8,
         spark_lr=1.5e-3,
         director_batch=256,
@@ -82,7 +79,7 @@ RECIPES = {
     ),
     # One lease of an accelerator: 256 px, everything rendered and encoded on the device, ten minutes in all.
     "gpu": Recipe(
-        codec="light",
+        codec="drawn",
         dit="s",
         buckets=(
             Bucket(256, 256, 6),
@@ -94,11 +91,10 @@ RECIPES = {
         ),
         workers=0,
         keep_raw=False,
-        raw_blocks=48,
+        raw_blocks=128,
         latent_blocks=400,
-        codec_batch=16,
+        codec_batch=64,
         codec_crop=128,
-        codec_frames=17,
         codec_lr=1e-3,
         spark_batch=64,
         spark_lr=5e-4,

@@ -16,8 +16,8 @@ from kinowatt import language
 from kinowatt.engine.parallel import World
 from kinowatt.engine.standing import Cameras, Dice
 from kinowatt.errors import WeightsError
-from kinowatt.models import precision, weights
-from kinowatt.models.blocking import Blocking
+from kinowatt.models import precision, vae, weights
+from kinowatt.models.blocking import Blocking, covers
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
 from kinowatt.models.protocols import Denoiser
 from kinowatt.models.steering import steered, steering
@@ -35,6 +35,8 @@ REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside o
 SHORT, SHORT_SHARE = 5, 0.5  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
 STILL_SHARE = 0.4  # of batches: single frames of clips, of which there are more for the same work
 STILLS_PER_CLIP = 8
+OF_THINGS = 4.0  # what a pixel of a thing counts: things are a tenth of the picture, and what people look at
+WIDER = 1.3  # than its ellipse is what counts as a thing
 BLOCKS, ADDING = "dit.blocks.", ("to_out", "ffn.net.2", "scale_shift_table")  # by name: what a block adds goes through these
 
 
@@ -110,11 +112,23 @@ class Lesson:
         dice = Dice(recipe.standing, self.cameras, self.blocking)
         return noised(self.clean_BCFHW, recipe.shift, generator, beside=self.beside_BCFHW, dice=dice)
 
+    def untold(self) -> Lesson:
+        """With nothing told of what stands where: guidance moves away from that."""
+        return dataclasses.replace(self, told_B=torch.zeros_like(self.told_B), blocking=self.blocking.only(torch.zeros_like(self.told_B)))
+
     def steering(self, switch: float) -> torch.Tensor:
         """Channels of steering, with the switch for guidance in one pass at `switch`."""
         height, width = self.clean_BCFHW.shape[3:]
         told = self.blocking.channels(height, width, self.told_B)
         return steering(self.rays_BCFHW, torch.full((len(self.rows_BL),), switch), told).to(self.clean_BCFHW)
+
+
+def weights_of(blocking: Blocking, height: int, width: int, of_things: float, rest: float) -> torch.Tensor:
+    """What each number of latents (B, C, F, height, width) counts: so much where things stand, so much elsewhere."""
+    wider = Blocking(blocking.tracks_BKFT * torch.tensor([1.0, 1.0, WIDER, WIDER, WIDER, 1.0]), blocking.looks_BKL)
+    inside, _, _ = covers(wider, height * vae.SMALL, width * vae.SMALL)
+    stands = inside.amax(1)[:, None].expand(-1, vae.COLOURS, -1, -1, -1)
+    return vae.fold(rest + (of_things - rest) * stands)
 
 
 class SparkTask:
@@ -150,7 +164,7 @@ class SparkTask:
         """Velocity loss of this step's batch."""
         generator = torch.Generator().manual_seed(step)
         draw = self._captioned(self._draw(generator), generator)
-        return self._loss(draw, generator), len(draw.rows_BL)
+        return self._loss(draw, generator, OF_THINGS), len(draw.rows_BL)
 
     def _captioned(self, draw: Draw, generator: torch.Generator) -> Draw:
         """Some of its clips with nothing told, as guidance wants it; some with words alone, and some with a blocking alone."""
@@ -180,22 +194,30 @@ class SparkTask:
             draw.blocking.to(self.device).only(told), told, beside,
         )  # fmt: skip
 
-    def _loss(self, draw: Draw, generator: torch.Generator) -> torch.Tensor:
+    def _loss(self, draw: Draw, generator: torch.Generator, of_things: float, rest: float = 1.0) -> torch.Tensor:
+        """Velocity loss, where things stand counted `of_things`, elsewhere `rest`."""
         lesson = self._lesson(draw, generator)
+        height, width = draw.clean_BCFHW.shape[3:]
+        weight = None if of_things == rest else weights_of(draw.blocking, height, width, of_things, rest).to(self.device)
         with attention(self.device, lesson.rays_BCFHW, self.model.dit.config.patch):
-            denoiser = steered(self.denoiser, lesson.steering(0.0))
-            return velocity_loss(denoiser, lesson.noised(self.recipe, generator), lesson.clean_BCFHW, lesson.rows_BL)
+            denoiser, at = steered(self.denoiser, lesson.steering(0.0)), lesson.noised(self.recipe, generator)
+            return velocity_loss(denoiser, at, lesson.clean_BCFHW, lesson.rows_BL, weight)
 
     def examine(self) -> dict[str, float]:
-        """Velocity loss on held-out scenes, told their captions and what stands where, captions alone, or nothing, at the same noise."""
+        """Velocity loss on held-out scenes, told their captions and what stands where (all over, and of things alone), captions alone, or
+        nothing, at the same noise."""
         figures = {}
-        for name, worded, told in (("loss", 1, True), ("loss_without_blocking", 1, False), ("loss_without_text", 0, False)):
+        asked = {
+            "loss": (1, True, 1.0), "loss_of_things": (1, True, 0.0), "loss_without_blocking": (1, False, 1.0),
+            "loss_without_text": (0, False, 1.0),
+        }  # fmt: skip
+        for name, (worded, told, rest) in asked.items():
             generator, losses = torch.Generator().manual_seed(0), []
             for _ in range(8):
                 draw = self.held_out.draw(16, generator)
                 shown = dataclasses.replace(draw, rows_BL=draw.rows_BL * worded, told_B=torch.full_like(draw.told_B, told))
                 with precision.autocast(self.device):
-                    losses.append(float(self._loss(shown, generator)))
+                    losses.append(float(self._loss(shown, generator, 1.0, rest)))
             figures[name] = round(float(np.mean(losses)), 4)
         return figures | {"training_clips": float(self.store.clips)}
 

@@ -35,6 +35,11 @@ def held_out_pair(scene: Scene) -> bool:
     return any(pair <= stage | _traits(subject) for pair in HELD_OUT_PAIRS for subject in (*scene.subjects, None))
 
 
+def kept_apart(kind: str, color: str) -> bool:
+    """Whether training is kept from a thing of this kind and colour."""
+    return frozenset((f"kind={kind}", f"color={color}")) in HELD_OUT_PAIRS
+
+
 def _traits(subject: Subject | None) -> set[str]:
     return set() if subject is None else {f"kind={subject.kind}", f"color={subject.color}"}
 
