@@ -286,7 +286,7 @@ class Engine:
         return direct(plan, self._path(plan), model.director, model.observer, known or self._known([], plan)[0], model.spec)
 
     def _between(self, plan: Plan, blocking: Blocking | None) -> Between | None:
-        """How frames between latents are drawn; None where the model's codec draws them itself."""
+        """How frames between latents are drawn; None for other models than ours, whose codecs draw them themselves."""
         model = self.model
         if not isinstance(model, Model):
             return None

@@ -103,8 +103,8 @@ class TorchRuntime:
 
 
 class OpenVinoRuntime(TorchRuntime):
-    """The denoiser through OpenVINO: converted once per shape and weights, kept in the cache folder. A decoder torch runs as soon, and it
-    needs no converting (LOG.md)."""
+    """The denoiser through OpenVINO: converted once per shape and weights, kept in the cache folder. The decoder stays in torch, where it
+    is a small part of a clip and needs no converting (docs/decisions/0017)."""
 
     def __init__(self, model: Model, device: torch.device) -> None:
         super().__init__(model, device)

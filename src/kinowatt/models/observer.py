@@ -21,7 +21,6 @@ from kinowatt.models.blocking import COLORS, GROUPS, KINDS, LOOKS, MATERIALS, MO
 from kinowatt.models.director import shaped
 
 FILE = "observer.safetensors"
-COLOURS = vae.VideoCodec.channels // vae.SMALL**2
 MAPS = 1 + TRACK + LOOKS - 1  # middle here | track | looks
 SURE = 0.3  # how likely a middle has to be
 NEAR = 0.35  # half frame heights that a thing may go from one given frame to the next
@@ -52,7 +51,7 @@ class Observer(nn.Module):
         super().__init__()
         self.config = config
         fine, middle, coarse = config.widths
-        self.enter = nn.Conv2d(COLOURS + 2, fine, 3, padding=1)  # beside the colours, where in the picture a pixel is
+        self.enter = nn.Conv2d(vae.COLOURS + 2, fine, 3, padding=1)  # beside the colours, where in the picture a pixel is
         self.fine, self.middle = _Residual(fine), nn.Sequential(_Residual(middle), _Residual(middle))
         self.coarse = nn.Sequential(*(_Residual(coarse) for _ in range(3)))
         self.down1, self.down2 = nn.Conv2d(fine, middle, 2, stride=2), nn.Conv2d(middle, coarse, 2, stride=2)
