@@ -1,6 +1,6 @@
-"""docs/blocking.png: what the director told, and what was drawn from it, of four prompts; nothing chosen.
+"""docs/blocking.jpg: what the director told, and what was drawn from it, of four prompts; nothing chosen.
 
-python benchmarks/blockings.py [--model spark] [--out docs/blocking.png]
+python benchmarks/blockings.py [--model spark] [--out docs/blocking.jpg]
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def drawn(blocking: Blocking, side: int, stride: int) -> Clip:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="spark")
-    parser.add_argument("--out", type=Path, default=Path("docs/blocking.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/blocking.jpg"))
     options = parser.parse_args()
     camera, rows = load(options.model), []
     for seed, prompt in enumerate(PROMPTS):

@@ -1,6 +1,6 @@
-"""docs/going-on.png: what comes of five given frames, beside what truly came, of the exam's first scene of each event; nothing chosen.
+"""docs/going-on.jpg: what comes of five given frames, beside what truly came, of the exam's first scene of each event; nothing chosen.
 
-python benchmarks/going_on.py [--model spark] [--out docs/going-on.png]
+python benchmarks/going_on.py [--model spark] [--out docs/going-on.jpg]
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from kinowatt.shot import END, START, Anchor, Shot
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="spark")
-    parser.add_argument("--out", type=Path, default=Path("docs/going-on.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/going-on.jpg"))
     options = parser.parse_args()
-    camera, rows, world = load(options.model), list[tuple[str, Clip]](), scenes.World((128, 128))
+    camera, rows = load(options.model), list[tuple[str, Clip]]()
+    world = scenes.World(camera.model.spec.size)
     for event in physics.EVENTS:
         sample = world.sample(scenes.first(1, event=event, **physics.PLAIN)[0], event=event, **physics.PLAIN)
         film, last, prompt = sample.clip, scenes.FRAMES, scenes.prompt(sample)
         anchor = Anchor(film.cut(0, physics.GIVEN), START)
         if event == "roll":  # one of them into the past
             anchor = Anchor(film.cut(last - physics.GIVEN, last), END)
-        shot = Shot(prompt, seconds=last / scenes.FPS, size=(128, 128), seed=sample.scene.seed, anchors=(anchor,))
+        shot = Shot(prompt, seconds=last / scenes.FPS, seed=sample.scene.seed, anchors=(anchor,))
         rows += [(f"{event}: the {'last' if anchor.at == END else 'first'} five frames were given", camera.generate(shot).clip)]
         rows += [(f"{event}: what truly happened", film)]
     contact_sheet(options.out, rows)

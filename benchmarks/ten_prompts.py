@@ -1,6 +1,6 @@
-"""docs/ten-prompts.png: ten prompts, seeds 0 to 9, one take each, nothing chosen.
+"""docs/ten-prompts.jpg: ten prompts, seeds 0 to 9, one take each, nothing chosen.
 
-python benchmarks/ten_prompts.py [--model spark] [--out docs/ten-prompts.png]
+python benchmarks/ten_prompts.py [--model spark] [--out docs/ten-prompts.jpg]
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROMPTS = (
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="spark")
-    parser.add_argument("--out", type=Path, default=Path("docs/ten-prompts.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/ten-prompts.jpg"))
     options = parser.parse_args()
     camera = load(options.model)
     rows = []

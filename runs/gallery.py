@@ -17,16 +17,16 @@ HEAD = """# What spark makes
 
 Ten prompts with seeds 0 to 9, one take each, nothing chosen (`python benchmarks/ten_prompts.py`):
 
-![Ten prompts, not chosen](ten-prompts.png)
+![Ten prompts, not chosen](ten-prompts.jpg)
 
 What its director told, and what was drawn from it, seeds 0 to 3, nothing chosen (`python benchmarks/blockings.py`):
 
-![What was told, and what was drawn](blocking.png)
+![What was told, and what was drawn](blocking.jpg)
 
 What comes of five given frames, beside what truly came, of the exam's first scene of each event, nothing chosen
 (`python benchmarks/going_on.py`):
 
-![Given frames go on](going-on.png)
+![Given frames go on](going-on.jpg)
 """
 
 

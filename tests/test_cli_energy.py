@@ -283,7 +283,7 @@ def test_a_dry_run_loads_nothing(dry: Any, own_home: Path, tmp_path: Path) -> No
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.strip().splitlines()[-1] == "False", "no torch, no weights"
     found = json.loads(ran.stdout)
-    assert (found["size"], found["frames"], found["steps"]) == ("128x128", 33, SPARK.steps)
+    assert (found["size"], found["frames"], found["steps"]) == ("256x256", 33, SPARK.steps)
     assert 0 < found["predicted"]["p10_Wh"] < found["predicted"]["Wh"] < found["predicted"]["p90_Wh"]
     assert [*tmp_path.iterdir()] == []
 

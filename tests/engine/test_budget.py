@@ -29,7 +29,7 @@ def spec(tmp_path: Path) -> object:
         for steps, size, quality in ((20, (128, 128), 1.0), (10, (128, 128), 0.8), (4, (128, 128), 0.5), (4, (64, 64), 0.2))
     ]
     (tmp_path / budget.FRONTIER).write_text(json.dumps({"choices": rows}))
-    return replace(SPARK, folder=tmp_path, steps=20, guidance=3.0)
+    return replace(SPARK, folder=tmp_path, sha256={}, size=(128, 128), steps=20, guidance=3.0)
 
 
 def by_steps(plan: Plan) -> Prediction:
@@ -43,6 +43,15 @@ def test_the_best_that_fits_is_taken(spec: object) -> None:
         found = fitted(Shot("a ball"), spec, wh * 3600, by_steps)  # type: ignore[arg-type]
         assert (found.shot.steps, found.shot.size) == (steps, size)
         assert bool(found.notes) == (steps != 20)
+
+
+def test_without_a_frontier_fewer_steps_and_then_fewer_pixels_are_taken(tmp_path: Path) -> None:
+    bare = replace(SPARK, folder=tmp_path, steps=12)
+    assert fitted(Shot("a ball"), bare, 1e6, by_steps).shot.size is None
+    for wh, steps, size in ((50.0, 12, None), (40.0, 8, None), (15.0, 12, (128, 128)), (4.5, 4, (128, 128))):
+        found = fitted(Shot("a ball"), bare, wh * 3600, by_steps)
+        assert (found.shot.steps, found.shot.size) == (steps, size), wh
+    assert fitted(Shot("a ball", size=(256, 256)), bare, 20.0 * 3600, by_steps).shot.steps == 4
 
 
 def test_what_the_shot_says_itself_stays(spec: object) -> None:

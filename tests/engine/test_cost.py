@@ -99,7 +99,7 @@ ONE_PASS, TWO_PASSES = (replace(SPARK, guidance=5.0, one_pass=strength) for stre
 
 def test_a_plan_has_the_passes_that_guidance_and_cache_leave() -> None:
     anatomy = cost.of(SPARK)
-    one = anatomy.pass_FLOP(anatomy.tokens(33, 128, 128))
+    one = anatomy.pass_FLOP(anatomy.tokens(33, *SPARK.size))
 
     def passes(spec: ModelSpec = TWO_PASSES, **given: Any) -> float:
         of = replace(anatomy, passes=1 if spec.one_pass else 2)
@@ -119,7 +119,7 @@ def test_a_plan_costs_what_its_canvas_costs() -> None:
     anatomy = cost.of(SPARK)
     odd, full = (cost.work(fill(Shot("a ball", size=size), SPARK), anatomy) for size in ((66, 34), (80, 48)))
     assert odd == full, "the network computes whole patches"
-    big, most = (cost.work(fill(Shot("a ball", size=size), SPARK), anatomy) for size in ((1920, 1920), (160, 160)))
+    big, most = (cost.work(fill(Shot("a ball", size=size), SPARK), anatomy) for size in ((1920, 1920), SPARK.size))
     assert big == most, "larger pictures are enlarged"
     on_paper = cost.work_on_paper(anatomy, (80, 48), 33, SPARK.steps, anatomy.passes)
     assert on_paper == full

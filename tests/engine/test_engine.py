@@ -68,7 +68,7 @@ def test_an_anchor_changes_what_is_not_anchored(camera: Engine) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"size": (160, 160)}, "beyond that"),
+        ({"size": (96, 96)}, "beyond that"),
         ({"size": (512, 512)}, "enlarged to 512x512"),
         ({"seconds": 6.0}, "may drift"),
         ({"anchors": (Anchor(footage(40), 0.0, 0.5),)}, None),
@@ -80,14 +80,14 @@ def test_what_a_model_was_not_trained_on_is_said(camera: Engine, fields: dict[st
 
 
 def test_large_sizes_are_enlarged_and_given_frames_stay_sharp(camera: Engine) -> None:
-    photo = footage(1, 400, 240)
-    take = camera.generate(shot(size=(400, 240), anchors=(Anchor(photo, START),), steps=1, seconds=0.5))
-    assert take.clip.frames_TCHW.shape == (9, 3, 240, 400)
+    photo = footage(1, 640, 384)
+    take = camera.generate(shot(size=(640, 384), anchors=(Anchor(photo, START),), steps=1, seconds=0.5))
+    assert take.clip.frames_TCHW.shape == (9, 3, 384, 640)
     np.testing.assert_array_equal(take.clip.frames_TCHW[0], photo.frames_TCHW[0])
     assert take.latents_1CFHW is not None
-    assert take.latents_1CFHW.shape[3:] == (8, 13)  # 206x124 in a canvas of 208x128: at most 160*160 pixels of its aspect
+    assert take.latents_1CFHW.shape[3:] == (13, 21)  # 330x198 in a canvas of 336x208: at most 256*256 pixels of its aspect
     with pytest.raises(ShotError, match="too narrow"):
-        camera.plan(shot(size=(4000, 16)))
+        camera.plan(shot(size=(6000, 16)))
 
 
 def test_a_whole_minute_can_be_planned(camera: Engine) -> None:
@@ -153,9 +153,9 @@ def test_no_known_word_is_said(camera: Engine) -> None:
 
 
 def test_the_size_follows_the_footage(camera: Engine) -> None:
-    assert camera.plan(shot(size=None)).shot.size == (128, 128)
-    assert camera.plan(shot(size=None, anchors=(Anchor(footage(1, 192, 108)),))).shot.size == (160, 96)
-    assert camera.plan(shot(size=None, anchors=(Anchor(footage(1, 108, 192)),))).shot.size == (96, 160)
+    assert camera.plan(shot(size=None)).shot.size == (256, 256)
+    assert camera.plan(shot(size=None, anchors=(Anchor(footage(1, 192, 108)),))).shot.size == (320, 192)
+    assert camera.plan(shot(size=None, anchors=(Anchor(footage(1, 108, 192)),))).shot.size == (192, 320)
 
 
 def test_the_bill_has_the_phases(camera: Engine) -> None:

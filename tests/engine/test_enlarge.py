@@ -34,12 +34,12 @@ def camera(small_model: Path) -> Engine:
 
 
 def shot(**fields: object) -> Shot:
-    given = {"size": (240, 176), "steps": 1, "guidance": 1.0, "seed": 3, "seconds": 0.3, "enlarge": "refine"} | fields
+    given = {"size": (368, 272), "steps": 1, "guidance": 1.0, "seed": 3, "seconds": 0.3, "enlarge": "refine"} | fields
     return Shot("a red ball", **given)  # type: ignore[arg-type]
 
 
 def test_stages_reach_the_size_in_steps_of_about_two() -> None:
-    for size, count in (((200, 200), 1), ((512, 288), 1), ((1280, 720), 3), ((1920, 1080), 3), ((1080, 1920), 3)):
+    for size, count in (((320, 320), 1), ((512, 288), 1), ((1280, 720), 2), ((1920, 1080), 3), ((1080, 1920), 3)):
         found = fill(shot(size=size, seconds=2.0), SPARK).stages
         plan = fill(shot(size=size, seconds=2.0), SPARK)
         widths = [plan.inner_width, *(s.width for s in found)]
@@ -108,12 +108,12 @@ def test_details_leave_the_coarse_picture_alone() -> None:
 def test_a_refined_take_is_billed_told_and_goes_on_where_it_was_broken_off(camera: Engine) -> None:
     wanted, meter, seen = shot(seconds=0.01), Meter(), list[Progress]()
     whole = camera.generate(wanted, seen.append, meter)
-    assert whole.clip.frames_TCHW.shape == (1, 3, 176, 240)
+    assert whole.clip.frames_TCHW.shape == (1, 3, 272, 368)
     assert meter.bill.phases["enlarge"].total_J
     told = [p for p in seen if p.phase == "enlarge"]
     assert [(p.done, p.of) for p in told] == [(i, 4) for i in range(1, 5)]
     assert told[1].look is not None
-    assert told[1].look().shape == (3, 176, 240)
+    assert told[1].look().shape == (3, 272, 368)
     plain = camera.generate(dataclasses.replace(wanted, enlarge="lanczos"))
     assert not np.array_equal(plain.clip.frames_TCHW, whole.clip.frames_TCHW)
     for state in (told[1].state, told[3].state):
@@ -126,9 +126,9 @@ def test_a_refined_take_is_billed_told_and_goes_on_where_it_was_broken_off(camer
 
 
 def test_a_photograph_keeps_its_own_pixels_through_all_stages(camera: Engine) -> None:
-    photo = Clip(np.random.default_rng(1).integers(0, 255, (1, 3, 176, 240), dtype=np.uint8), fps=16.0)
+    photo = Clip(np.random.default_rng(1).integers(0, 255, (1, 3, 272, 368), dtype=np.uint8), fps=16.0)
     take = camera.generate(shot(anchors=(Anchor(photo, START),)))
-    assert take.clip.frames_TCHW.shape == (5, 3, 176, 240)
+    assert take.clip.frames_TCHW.shape == (5, 3, 272, 368)
     np.testing.assert_array_equal(take.clip.frames_TCHW[0], photo.frames_TCHW[0])
 
 
@@ -165,6 +165,6 @@ def test_a_plan_that_refines_costs_more(small_model: Path) -> None:
     (stage,) = plan.stages
     calls = stage.steps * stage.tiles
     assert both.steps == small.steps + calls
-    assert both.denoise_FLOP - small.denoise_FLOP == pytest.approx(calls * anatomy.pass_FLOP(anatomy.tokens(5, 128, 128)))
+    assert both.denoise_FLOP - small.denoise_FLOP == pytest.approx(calls * anatomy.pass_FLOP(anatomy.tokens(5, 256, 256)))
     assert both.decode_FLOP > 2 * small.decode_FLOP
     assert cost.work(fill(shot(enlarge="lanczos", steps=10, guidance=5.0), spec), anatomy) == small

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
-from kinowatt.models.layers import STAND_INS, log_shares, merged
+from kinowatt.models.layers import STAND_INS, attend, log_shares, merged, products
 
 
 def wan(
@@ -150,6 +150,31 @@ def test_a_text_without_zeros_is_left_alone() -> None:
     assert bias is not None
     assert shorter.shape[1] == bias.shape[1] == 16
     assert not bias[0, :10].any()
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_plain_products_are_the_same_attention(biased: bool) -> None:
+    q, k, v = (torch.randn(2, 4, length, 8, requires_grad=True) for length in (300, 70, 70))
+    bias = torch.randn(2, 1, 1, 70) if biased else None
+    made = []
+    for how in (products, torch.nn.functional.scaled_dot_product_attention):
+        mixed = how(q, k, v, bias)  # type: ignore[operator]
+        made.append((mixed, *torch.autograd.grad(mixed.square().sum(), (q, k, v))))
+    for mine, fused in zip(*made, strict=True):
+        torch.testing.assert_close(mine, fused, rtol=1e-4, atol=1e-5)
+
+
+def test_what_learns_in_bfloat16_on_a_cpu_takes_plain_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[int] = []
+    monkeypatch.setattr("kinowatt.models.layers.products", lambda q, k, v, bias: called.append(1) or q)
+    x = torch.randn(1, 4, 2, 8, requires_grad=True)
+    attend(x, x, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        attend(x.detach(), x, x)
+        assert not called
+        attend(x, x, x)
+    attend(x.bfloat16(), x, x)
+    assert len(called) == 2
 
 
 @torch.inference_mode()

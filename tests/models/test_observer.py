@@ -6,11 +6,13 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from kinowatt.models import observer, vae
 from kinowatt.models.blocking import COLORS, KINDS, LOOKS, MATERIALS, MOST, TRACK, Blocking, looks, paint
 from kinowatt.models.director import plain
-from kinowatt.models.observer import MAPS, Found, Observer, ObserverConfig, joined, named
+from kinowatt.models.observer import MAPS, Found, Observer, ObserverConfig, joined, looked_at, named, places
 from kinowatt.train.observer import middles
 
 RED, BLUE = looks("ball", "red", "matte", False), looks("cube", "blue", "glossy", True)
@@ -73,12 +75,35 @@ def test_a_peak_of_the_maps_is_a_thing() -> None:
     maps[0, 0, 10, 21] -= 0.5  # beside another peak, it is none
     maps[0, 1, 4, 6] = 0.5  # half a pixel to the right
     maps[0, 1 + TRACK + COLORS.index("green"), 4, 6] = 5.0
-    found = net._found(maps)
+    found = net._found(maps, 16.0)
     assert len(found.sure_K) == 2
     assert found.sure_K[0] > found.sure_K[1]
     x, y = (6.5 + 0.5) * 2 / 24 * 1.5 - 1.5, 1 - 4.5 * 2 / 16
     assert found.tracks_KT[1, :2].tolist() == pytest.approx([x, y], abs=1e-5)
     assert COLORS[int(found.looks_KL[1, : len(COLORS)].argmax())] == "green"
+
+
+def test_large_pictures_are_seen_as_small_ones_are() -> None:
+    torch.manual_seed(0)
+    net = Observer(ObserverConfig((8, 8, 8))).eval()
+    nn.init.constant_(net.leave[-1].bias[:1], 0.0)  # type: ignore[index]
+    small = torch.randn(1, 2, 3, 32, 40)
+    large = small.repeat_interleave(2, 3).repeat_interleave(2, 4)
+    one, other = (net.find(vae.fold(picture.transpose(1, 2)))[0] for picture in (small, large))
+    assert len(one[0].sure_K) > 0
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a.tracks_KT, b.tracks_KT)
+        torch.testing.assert_close(a.sure_K, b.sure_K)
+
+
+def test_a_frame_whose_half_is_no_whole_number_of_squares_is_bordered() -> None:
+    picture = torch.randn(1, 1, 3, 60, 64)
+    seen, rows = looked_at(vae.fold(picture.transpose(1, 2)))
+    assert (seen.shape[3:], rows) == ((32, 32), 30.0)
+    torch.testing.assert_close(seen[..., 1:-1, :], F.avg_pool2d(picture[0], 2)[None])
+    x, y = places(32, 32, rows)
+    assert (y[1, 0].item(), y[-2, 0].item()) == pytest.approx((29 / 30, -29 / 30))
+    assert (x[0, 0].item(), x[0, -1].item()) == pytest.approx((-31 / 30, 31 / 30))
 
 
 def test_middles_are_where_things_are_seen() -> None:
@@ -87,7 +112,7 @@ def test_middles_are_where_things_are_seen() -> None:
     tracks[0, 1, 0] = torch.tensor([-0.5, 0.25, 0.1, 0.0, 0.1, 1.0])  # behind it
     tracks[0, 2, 0] = torch.tensor([1.4, 0.0, 0.3, 0.0, 0.3, 0.0])  # out of the picture
     rows = torch.tensor([RED, BLUE, BLUE, *[[0.0] * LOOKS] * (MOST - 3)])[None]
-    near, found = middles(Blocking(tracks, rows), 32, 32)
+    near, found = middles(Blocking(tracks, rows), 32, 32, 32.0)
     assert found[0, :, 0, 0].tolist() == [True, *[False] * (MOST - 1)]
     assert (near[0, 0] == 1.0).nonzero().tolist() == [[11, 8]]
     assert near[0, 3:].max() == 0.0

@@ -65,7 +65,7 @@ def test_every_way_to_give_a_reference(shop: Shop, photo: Path) -> None:
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input_reference")
     # The default size follows the reference's aspect.
     free = shop.client.post("/v1/videos", json={"prompt": "x ball", "input_reference": {"file_id": file["id"]}}).json()
-    assert free["size"] == "160x96"
+    assert free["size"] == "320x192"
     assert free["seconds"] == "4"
 
 

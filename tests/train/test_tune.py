@@ -1,7 +1,7 @@
 """The exam tells noise from the world, and the frontier keeps what nothing cheaper equals."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,14 +87,18 @@ def test_tuning_writes_a_frontier_that_budgets_read(
         tune.tune(str(small_model), 4, "cpu", "torch", None, tmp_path / "nowhere", tmp_path / "f.png", said.append)
 
 
-def test_what_ships_is_a_frontier_and_says_of_which_weights() -> None:
-    rows = frontier(SPARK.folder)
-    assert any(c.best for c in rows)
-    facts = json.loads((SPARK.folder / FRONTIER).read_text())
-    of_these = facts["weights_sha256"] == "+".join(SPARK.sha256[name] for name in sorted(SPARK.sha256))
-    fit = fitted(Shot("a red ball"), SPARK, 1e6, lambda _: Prediction(0.1, 0.09, 0.11, 1.0, "a test", rest_Wh=0.01))
-    assert ("earlier weights" in " ".join(fit.notes)) != of_these
-    assert tune.best([replace(c, best=False) for c in rows]) == list(rows)
+def test_what_was_measured_of_other_weights_is_not_used(tmp_path: Path) -> None:
+    row = asdict(Choice(4, 2.0, 1, (64, 64), 0.9, 1.0, 1.0))
+    spec = replace(SPARK, folder=tmp_path)
+    own = "+".join(spec.sha256[name] for name in sorted(spec.sha256))
+
+    def taken(of: str) -> tuple[int | None, tuple[int, int] | None]:
+        (tmp_path / FRONTIER).write_text(json.dumps({"weights_sha256": of, "choices": [row]}))
+        fit = fitted(Shot("a red ball"), spec, 1e6, lambda _: Prediction(0.1, 0.09, 0.11, 1.0, "a test", rest_Wh=0.01))
+        return fit.shot.steps, fit.shot.size
+
+    assert taken(own) == (4, (64, 64))
+    assert taken("others") == (SPARK.steps, None)
 
 
 def test_choices_cover_every_means() -> None:

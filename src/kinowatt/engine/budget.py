@@ -48,13 +48,13 @@ def frontier(folder: Path) -> tuple[Choice, ...]:
     return tuple(sorted(found, key=lambda c: -(c.joules_J or 0.0)))
 
 
-def _is_of(spec: ModelSpec) -> bool:
-    """Whether the frontier was measured of the weights that the spec names, where it names any."""
-    path = spec.folder / FRONTIER
-    if not spec.sha256 or not path.exists():
-        return True
-    of: str | None = json.loads(path.read_text()).get("weights_sha256")
-    return of == "+".join(spec.sha256[name] for name in sorted(spec.sha256))
+def measured(spec: ModelSpec) -> tuple[Choice, ...]:
+    """What was measured of the weights that the spec names; of others' it says nothing. WeightsError if the file is damaged."""
+    rows = frontier(spec.folder)
+    if not rows or not spec.sha256:
+        return rows
+    of: str | None = json.loads((spec.folder / FRONTIER).read_text()).get("weights_sha256")
+    return rows if of == "+".join(spec.sha256[name] for name in sorted(spec.sha256)) else ()
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,7 @@ def fitted(
     if _means(plan) != _means(default):
         w, h = plan.width, plan.height
         kept = f", guidance kept for {plan.shot.cache} steps" if (plan.shot.cache or 1) > 1 else ""
-        of = "on the measured frontier" if _is_of(spec) else "as was measured of earlier weights"
-        why = f"quality {quality:.2f} {of}" if quality is not None else "nothing of the kind was measured"
+        why = f"quality {quality:.2f} on the measured frontier" if quality is not None else "nothing of the kind was measured"
         notes.append(
             f"for the budget of {in_Wh(budget_J / 3600)}: {plan.shot.steps} steps at {w}x{h}, guidance {plan.shot.guidance:g}{kept} ({why})"
         )
@@ -114,13 +113,20 @@ def _means(plan: Plan) -> tuple[object, ...]:
 
 def _candidates(shot: Shot, spec: ModelSpec) -> Iterator[tuple[Shot, float | None]]:
     """Every way to run the shot that leaves what it says itself as it is, with its quality."""
-    measured = [c for c in frontier(spec.folder) if c.quality is not None and _agrees(c, shot)]
-    for choice in measured:
+    known = [c for c in measured(spec) if c.quality is not None and _agrees(c, shot)]
+    for choice in known:
         size = shot.size or (None if shot.anchors else choice.size)
         yield replace(shot, steps=choice.steps, guidance=choice.guidance, cache=choice.cache, size=size), choice.quality
-    if not measured:  # nothing was measured, or the shot asks for what was not: fewer steps are taken for worse
-        for steps in (shot.steps,) if shot.steps else (s for s in (spec.steps, *STEPS) if s <= spec.steps):
-            yield replace(shot, steps=steps), None
+    if not known:  # nothing was measured, or the shot asks for what was not: fewer steps and pixels are taken for worse
+        for size in (shot.size,) if shot.size or shot.anchors else (None, *_smaller(spec)):
+            for steps in (shot.steps,) if shot.steps else (s for s in (spec.steps, *STEPS) if s <= spec.steps):
+                yield replace(shot, steps=steps, size=size), None
+
+
+def _smaller(spec: ModelSpec) -> list[tuple[int, int]]:
+    """Trained sizes of the aspect of the model's own, but with fewer pixels."""
+    width, height = spec.size
+    return [size for size in spec.trained_sizes if size[0] * height == size[1] * width and size[0] < width]
 
 
 def _agrees(choice: Choice, shot: Shot) -> bool:

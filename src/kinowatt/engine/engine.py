@@ -19,7 +19,7 @@ from kinowatt.energy.predict import Prediction
 from kinowatt.energy.processors import cpu_name
 from kinowatt.engine import conditioning, cost, enlarge, standing
 from kinowatt.engine.between import Between
-from kinowatt.engine.budget import Pace, fitted, frontier, most_steps
+from kinowatt.engine.budget import Pace, fitted, measured, most_steps
 from kinowatt.engine.camera_path import rays_of
 from kinowatt.engine.canvas import on_canvas
 from kinowatt.engine.directed import direct
@@ -163,7 +163,7 @@ class Engine:
             prediction, said = known, ()
         plan = self.plan(wanted)
         assert plan.shot.steps is not None
-        most = most_steps(shot, frontier(self.model.spec.folder), self.model.spec.steps)
+        most = most_steps(shot, measured(self.model.spec), self.model.spec.steps)
         small = self.predict(plan.small) or prediction  # what enlarging costs comes after the steps, whatever their number
         steps = plan.roll.total if plan.roll else plan.shot.steps
         step_J = (small.Wh - small.rest_Wh) * 3600 / steps

@@ -1,4 +1,4 @@
-"""Contact sheets: clips as rows of frames with their titles, in one PNG."""
+"""Contact sheets: clips as rows of frames with their titles, in one PNG, or in a JPEG where its name says so."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kinowatt.media.image import save
 
 COLUMNS = 6  # frames per clip
 GAP, LINE, LETTERS = 4, 15, 12  # pixels
+QUALITY = 88  # of a JPEG
 CHINESE = ("NotoSansCJK-Regular.ttc", "PingFang.ttc", "msjh.ttc", "wqy-microhei.ttc")  # of Linux, macOS, Windows; looked for by name
 
 
@@ -36,7 +37,7 @@ def contact_sheet(path: Path, rows: Sequence[tuple[str, Clip]], columns: int = C
     for row in drawn:
         sheet.paste(row, (0, y))
         y += row.height
-    save(path, sheet)
+    save(path, sheet, quality=QUALITY)
 
 
 def _font(words: str) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

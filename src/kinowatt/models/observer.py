@@ -1,8 +1,9 @@
 """The observer: from pictures to a blocking. It finds every thing in frames that are given, so that a director can go on from there.
 
-One convolutional network sees each latent frame's small picture by itself and says of every pixel whether the middle of a thing lies
-there, and of what shape and kind it is (after CenterNet, Zhou et al. 2019, arXiv 1904.07850). What it finds in several frames is joined
-into things by where and what it is. Legend: B batch, F latent frames, K things, H W pixels of the small picture, N = B * F.
+One convolutional network sees each latent frame's small picture by itself, larger ones averaged down to about the size that it knows, and
+says of every pixel whether the middle of a thing lies there, and of what shape and kind it is (after CenterNet, Zhou et al. 2019,
+arXiv 1904.07850). What it finds in several frames is joined into things by where and what it is.
+Legend: B batch, F latent frames, K things, H W pixels of the picture that is seen, N = B * F.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from kinowatt.models.director import shaped
 
 FILE = "observer.safetensors"
 MAPS = 1 + TRACK + LOOKS - 1  # middle here | track | looks
+SEEN_PIXELS = 32 * 32  # about as many as it sees of a frame
+DEEP = 4  # both sides of what it sees are multiples of this
 SURE = 0.3  # how likely a middle has to be
 NEAR = 0.35  # half frame heights that a thing may go from one given frame to the next
 UNNAMED = 0.2  # what looks count that the words do not name, where they name others
@@ -64,8 +67,10 @@ class Observer(nn.Module):
 
     def forward(self, latents_BCFHW: torch.Tensor) -> torch.Tensor:
         """Maps (B, F, MAPS, H, W), the first of them a logit."""
-        small = vae.unfold(latents_BCFHW)
-        x = torch.cat([small.flatten(0, 1), self.places(*small.shape[3:]).to(small).expand(small.shape[0] * small.shape[1], -1, -1, -1)], 1)
+        small, rows = looked_at(latents_BCFHW)
+        height, width = small.shape[3:]
+        where = places(height, width, rows).to(small).expand(small.shape[0] * small.shape[1], -1, -1, -1)
+        x = torch.cat([small.flatten(0, 1), where], 1)
         fine = self.fine(self.enter(x))
         middle = self.middle(self.down1(fine))
         coarse = self.coarse(self.down2(middle))
@@ -74,35 +79,45 @@ class Observer(nn.Module):
         maps: torch.Tensor = self.leave(fine)
         return maps.unflatten(0, small.shape[:2])
 
-    @staticmethod
-    def places(height: int, width: int) -> torch.Tensor:
-        """Where each pixel is: x and y (2, H, W) in half frame heights from the middle, y upwards."""
-        y = 1.0 - (torch.arange(height) + 0.5) * 2.0 / height
-        x = ((torch.arange(width) + 0.5) * 2.0 / width - 1.0) * width / height
-        return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
-
-    def told(self, maps_NMHW: torch.Tensor) -> torch.Tensor:
-        """Tracks (N, TRACK, H, W), with logarithms as `director.plain` has them, of maps."""
-        height, width = maps_NMHW.shape[2:]
-        track = maps_NMHW[:, 1 : 1 + TRACK]
-        beside = self.places(height, width).to(track) + track[:, :2] * 2.0 / height
+    def told(self, maps_NMHW: torch.Tensor, rows: float) -> torch.Tensor:
+        """Tracks (N, TRACK, H, W), with logarithms as `director.plain` has them, of maps of which so many rows are the frame's."""
+        track, (height, width) = maps_NMHW[:, 1 : 1 + TRACK], maps_NMHW.shape[2:]
+        beside = places(height, width, rows).to(track) + track[:, :2] * 2.0 / rows
         return torch.cat([beside, track[:, 2:] * self.spread_T[2:, None, None] + self.mean_T[2:, None, None]], 1)
 
     @torch.no_grad()
     def find(self, latents_BCFHW: torch.Tensor) -> list[list[Found]]:
         """What is seen of each frame of each clip, the surest first."""
-        maps = self(latents_BCFHW)
-        return [[self._found(m[None]) for m in clip] for clip in maps]
+        maps, rows = self(latents_BCFHW), looked_at(latents_BCFHW[:1, :, :1])[1]
+        return [[self._found(m[None], rows) for m in clip] for clip in maps]
 
-    def _found(self, maps_1MHW: torch.Tensor) -> Found:
+    def _found(self, maps_1MHW: torch.Tensor, rows: float) -> Found:
         sure = maps_1MHW[:, :1].sigmoid()
         peak = torch.where(F.max_pool2d(sure, 3, stride=1, padding=1) == sure, sure, 0.0).flatten()
         at = peak.argsort(descending=True)[:MOST]
         at = at[peak[at] > SURE]
-        tracks = shaped(self.told(maps_1MHW)[0].flatten(1)[:, at].T)
+        tracks = shaped(self.told(maps_1MHW, rows)[0].flatten(1)[:, at].T)
         said = maps_1MHW[0, 1 + TRACK :].flatten(1)[:, at].T
         likely = [said[:, group].softmax(-1) for group in GROUPS]
         return Found(tracks, torch.cat([*likely, said[:, -1:].sigmoid()], -1), peak[at])
+
+
+def looked_at(latents_BCFHW: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """What the observer sees of latents, pictures (B, F, 3, H, W), and how many of their rows are the frame's: what borders on it runs on
+    where sides are no multiples of what the network halves."""
+    small = vae.unfold(latents_BCFHW)
+    height, width = small.shape[3:]
+    square = max(round((height * width / SEEN_PIXELS) ** 0.5), 1)
+    more = [-side % (DEEP * square) // 2 for side in (width, height)]
+    wide = F.pad(small.flatten(0, 1), (more[0], more[0], more[1], more[1]), mode="replicate")
+    return F.avg_pool2d(wide, square).unflatten(0, small.shape[:2]), height / square
+
+
+def places(height: int, width: int, rows: float) -> torch.Tensor:
+    """Where each pixel is: x and y (2, H, W) in half frame heights from the middle, y upwards; so many rows are the frame's."""
+    y = (height / 2.0 - 0.5 - torch.arange(height)) * 2.0 / rows
+    x = (torch.arange(width) + 0.5 - width / 2.0) * 2.0 / rows
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
 
 
 def joined(found: Sequence[Found | None], words: Sequence[str] = ()) -> tuple[Blocking, torch.Tensor]:

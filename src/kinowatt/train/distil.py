@@ -19,7 +19,6 @@ from kinowatt.models.steering import steered
 from kinowatt.train.latents import Draw
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.spark import Spark, SparkTask
-from kinowatt.train.stages import attention
 
 GUIDANCE = 3.0  # that one pass learns to imitate
 GUIDED_SHARE = 0.75  # of steps; the others keep what was learnt before
@@ -56,13 +55,12 @@ class DistilTask(SparkTask):
         lesson = self._lesson(draw, generator)
         at = lesson.noised(self.recipe, generator)
         rows, off, nothing = lesson.rows_BL, lesson.steering(0.0), lesson.untold().steering(0.0)
-        with attention(self.device, lesson.rays_BCFHW, network.dit.config.patch):
-            with torch.no_grad():
-                both = (off, rows), (nothing, torch.zeros_like(rows))
-                worded, without = (steered(self.teacher, how)(at.x_BCFHW, at.shown_BF, r).float() for how, r in both)
-            guidance = torch.where(at.level_BF.amax(1) > SPARK.guided_below, 1.0, GUIDANCE)[:, None, None, None, None]
-            wanted = (without + guidance * (worded - without))[:, :, : lesson.clean_BCFHW.shape[2]]
-            return at.error(steered(network, lesson.steering(switch))(at.x_BCFHW, at.shown_BF, rows), wanted)
+        with torch.no_grad():
+            both = (off, rows), (nothing, torch.zeros_like(rows))
+            worded, without = (steered(self.teacher, how)(at.x_BCFHW, at.shown_BF, r).float() for how, r in both)
+        guidance = torch.where(at.level_BF.amax(1) > SPARK.guided_below, 1.0, GUIDANCE)[:, None, None, None, None]
+        wanted = (without + guidance * (worded - without))[:, :, : lesson.clean_BCFHW.shape[2]]
+        return at.error(steered(network, lesson.steering(switch))(at.x_BCFHW, at.shown_BF, rows), wanted)
 
     def examine(self) -> dict[str, float]:
         """Beside the velocity loss: how far one pass is from two, in parts of what guidance adds, on held-out scenes."""

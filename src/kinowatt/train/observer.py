@@ -14,7 +14,7 @@ from torch import nn
 from kinowatt.models import observer, weights
 from kinowatt.models.blocking import GROUPS, TRACK, Blocking, in_picture
 from kinowatt.models.director import plain
-from kinowatt.models.observer import Observer, ObserverConfig
+from kinowatt.models.observer import Observer, ObserverConfig, looked_at, places
 from kinowatt.train.data import HELD_OUT
 from kinowatt.train.latents import LatentStore, latent_blocks
 from kinowatt.train.recipes import Recipe
@@ -55,7 +55,8 @@ class ObserverTask:
     def _loss(self, latents_BC1HW: torch.Tensor, blocking: Blocking) -> torch.Tensor:
         maps = self.model(latents_BC1HW)[:, 0].float()
         height, width = maps.shape[2:]
-        near, seen = middles(blocking, height, width)
+        _, rows = looked_at(latents_BC1HW)
+        near, seen = middles(blocking, height, width, rows)
         unseen = (near * ~seen).amax(1)
         near = near * seen
         most, owner = near.max(1)
@@ -66,12 +67,12 @@ class ObserverTask:
         found = torch.where(here, missed, false).sum() / here.sum().clamp(min=1)
         weight = torch.where(most > CLOSE, most, 0.0)
         weight = weight / weight.sum().clamp(min=1.0)
-        rows = torch.arange(len(owner), device=owner.device)[:, None, None]
-        true = plain(blocking.tracks_BKFT[:, :, 0])[rows, owner].permute(0, 3, 1, 2)
-        off = self.model.told(maps) - true
-        off = torch.cat([off[:, :2] * height / 2.0, off[:, 2:] / self.model.spread_T[2:, None, None]], 1)
+        each = torch.arange(len(owner), device=owner.device)[:, None, None]
+        true = plain(blocking.tracks_BKFT[:, :, 0])[each, owner].permute(0, 3, 1, 2)
+        off = self.model.told(maps, rows) - true
+        off = torch.cat([off[:, :2] * rows / 2.0, off[:, 2:] / self.model.spread_T[2:, None, None]], 1)
         shape = (F.smooth_l1_loss(off, torch.zeros_like(off), reduction="none", beta=0.3).sum(1) * weight).sum()
-        said, looks = maps[:, 1 + TRACK :], blocking.looks_BKL[rows, owner][..., 1:].permute(0, 3, 1, 2)
+        said, looks = maps[:, 1 + TRACK :], blocking.looks_BKL[each, owner][..., 1:].permute(0, 3, 1, 2)
         kind = F.binary_cross_entropy_with_logits(said[:, -1], looks[:, -1], reduction="none")
         for group in GROUPS:  # turbines and panels have no colour: nothing counts
             kind = kind - (said[:, group].log_softmax(1) * looks[:, group]).sum(1)
@@ -109,13 +110,13 @@ class ObserverTask:
         weights.save(folder / observer.FILE, halved(self.model), config | said)
 
 
-def middles(blocking: Blocking, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """How near each pixel is to the middle of each thing of single frames (B, K, H, W), 1 for one pixel; and (B, K, 1, 1) whether the
-    thing is to be found."""
+def middles(blocking: Blocking, height: int, width: int, rows: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """How near each pixel is to the middle of each thing of single frames (B, K, H, W), of whose rows so many are the frame's, 1 for one
+    pixel; and (B, K, 1, 1) whether the thing is to be found."""
     tracks = blocking.tracks_BKFT[:, :, 0, :, None, None]
-    x, y = Observer.places(height, width).to(tracks)
-    away = ((x - tracks[:, :, 0]).square() + (y - tracks[:, :, 1]).square()) * (height / 2.0) ** 2
-    reach = (MIDDLE * (tracks[:, :, 2] * tracks[:, :, 4]).clamp(min=0.0).sqrt() * height / 2.0).clamp(min=0.6)
+    x, y = places(height, width, rows).to(tracks)
+    away = ((x - tracks[:, :, 0]).square() + (y - tracks[:, :, 1]).square()) * (rows / 2.0) ** 2
+    reach = (MIDDLE * (tracks[:, :, 2] * tracks[:, :, 4]).clamp(min=0.0).sqrt() * rows / 2.0).clamp(min=0.6)
     near = torch.exp(-away / (2.0 * reach.square()))
     least = away.flatten(2).amin(2)[..., None, None]
     seen = in_picture(blocking, width / height)[..., None]

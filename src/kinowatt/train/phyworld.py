@@ -21,7 +21,6 @@ from kinowatt.models import dit_file
 from kinowatt.models import phyworld_model as model
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.models.phyworld_model import Drawing
-from kinowatt.train.stages import attention
 from kinowatt.worlds import phyworld
 from kinowatt.worlds.phyworld import LAWS
 
@@ -97,8 +96,7 @@ class PhyWorldTask:
         step = shifted(torch.sigmoid(torch.randn(len(clean), 1, generator=generator)), SHIFT).to(clean)
         level = noise_levels(step, cond.ceiling_BF)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
-        with attention(self.device, clean, self.dit.config.patch):
-            made = model.PhyWorld(self.dit, films, FRAMES).clean(torch.lerp(clean, noise, up(level)), level, cond.text_BLD)
+        made = model.PhyWorld(self.dit, films, FRAMES).clean(torch.lerp(clean, noise, up(level)), level, cond.text_BLD)
         weight = (films.seen[:, None, :, None] * up(cond.ceiling_BF)).expand_as(clean)
         return (F.smooth_l1_loss(made, clean, reduction="none", beta=BETA) * weight).sum() / weight.sum().clamp_min(1.0)
 

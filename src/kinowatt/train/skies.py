@@ -21,7 +21,6 @@ from kinowatt.grid.split import days_of
 from kinowatt.models import dit_file, precision
 from kinowatt.models import skies_model as skies
 from kinowatt.models.dit import DiTConfig, VideoDiT
-from kinowatt.train.stages import attention
 from kinowatt.worlds.sun import sky
 from kinowatt.worlds.weather import NEW_ENGLAND, TORUS, windows
 
@@ -86,8 +85,7 @@ class SkiesTask:
         step = torch.sigmoid(torch.randn(len(clean), 1, generator=generator)).to(self.device)
         level = noise_levels(step, cond.ceiling_BF)
         noise = torch.randn(clean.shape, generator=generator).to(self.device)
-        with attention(self.device, clean, skies.DIT.patch):
-            velocity = skies.Skies(self.dit, window)(torch.lerp(clean, noise, up(level)), level, cond.text_BLD)
+        velocity = skies.Skies(self.dit, window)(torch.lerp(clean, noise, up(level)), level, cond.text_BLD)
         weight = lit * up(cond.ceiling_BF)
         return ((velocity.float() - (noise - clean)).square() * weight).sum() / weight.sum().clamp_min(1.0)
 

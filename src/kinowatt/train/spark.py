@@ -27,7 +27,7 @@ from kinowatt.train.latents import Draw, LatentStore, latent_blocks
 from kinowatt.train.loss import Noised, noised, velocity_loss
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.shard import Rows
-from kinowatt.train.stages import EXAM_BLOCKS, attention, halved, in_time
+from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
 
 PATH_SHARE = 0.5  # of clips whose camera path is given as rays
 WORDS_ALONE, BLOCKING_ALONE = 0.15, 0.05  # of clips: told no blocking, or nothing but that
@@ -199,9 +199,8 @@ class SparkTask:
         lesson = self._lesson(draw, generator)
         height, width = draw.clean_BCFHW.shape[3:]
         weight = None if of_things == rest else weights_of(draw.blocking, height, width, of_things, rest).to(self.device)
-        with attention(self.device, lesson.rays_BCFHW, self.model.dit.config.patch):
-            denoiser, at = steered(self.denoiser, lesson.steering(0.0)), lesson.noised(self.recipe, generator)
-            return velocity_loss(denoiser, at, lesson.clean_BCFHW, lesson.rows_BL, weight)
+        denoiser, at = steered(self.denoiser, lesson.steering(0.0)), lesson.noised(self.recipe, generator)
+        return velocity_loss(denoiser, at, lesson.clean_BCFHW, lesson.rows_BL, weight)
 
     def examine(self) -> dict[str, float]:
         """Velocity loss on held-out scenes, told their captions and what stands where (all over, and of things alone), captions alone, or

@@ -144,8 +144,10 @@ def _recipe(what: str, name: str, weather: Path | None, start: Path | None) -> R
     """The recipe of that name. InputError for what does not go together."""
     if what not in TRAINED:
         raise InputError(f"{what!r} cannot be trained; train codec, director, observer and spark, then distil; or skies or phyworld alone")
-    if name not in RECIPES:
-        raise InputError(f"recipe {name!r} is unknown; use {' or '.join(RECIPES)}")
+    own: dict[str, dict[str, Any]] = {"skies": SKIES_RECIPES, "phyworld": PHYWORLD_RECIPES}
+    known = own.get(what, RECIPES)
+    if name not in known:
+        raise InputError(f"{what} has no recipe {name!r}; use {' or '.join(known)}")
     if weather is not None and what != "skies":
         raise InputError(f"{what} learns nothing from weather; only skies does")
     if start is not None and what not in STARTED:
@@ -154,6 +156,5 @@ def _recipe(what: str, name: str, weather: Path | None, start: Path | None) -> R
         raise InputError(f"{what} goes on from weights; name their folder, for example --start runs/checkpoints/spark")
     if what == "distil" and start is not None and header.config(start / DENOISER).get("one_pass"):
         raise InputError(f"the weights in {start} guide themselves in one pass already; distil goes on from weights that do not")
-    recipes: dict[str, dict[str, Any]] = {"skies": SKIES_RECIPES, "phyworld": PHYWORLD_RECIPES}
-    recipe: Recipe | SkiesRecipe | PhyWorldRecipe = recipes.get(what, RECIPES)[name]
+    recipe: Recipe | SkiesRecipe | PhyWorldRecipe = known[name]
     return recipe
