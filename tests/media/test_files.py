@@ -144,8 +144,9 @@ def test_nothing_is_half_written(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.mp4"]
 
 
-def test_a_contact_sheet_holds_every_row(tmp_path: Path) -> None:
-    path = tmp_path / "s.png"
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_a_contact_sheet_holds_every_row(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"s.{kind}"
     contact_sheet(path, [("one", moving()), ("two, which goes on for a while " * 9, moving(1))])
     with Image.open(path) as sheet:
         assert sheet.width == 6 * 68 - 4
