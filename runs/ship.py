@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kinowatt.models import specs, weights
 
-FILES = ("codec.safetensors", "denoiser.safetensors", "director.safetensors", "observer.safetensors")
+FILES = tuple(f"{name}.safetensors" for name in ("codec", "denoiser", "director", "interpolator", "observer"))
 
 
 def main() -> None:

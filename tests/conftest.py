@@ -17,6 +17,7 @@ from kinowatt import cli, language
 from kinowatt.models import weights
 from kinowatt.models.director import Director, DirectorConfig
 from kinowatt.models.dit import DITS, VideoDiT
+from kinowatt.models.interpolator import Interpolator, InterpolatorConfig
 from kinowatt.models.observer import Observer, ObserverConfig
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CodecConfig, VideoCodec
@@ -68,7 +69,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random codec, denoiser, director and observer: everything works, nothing looks like anything."""
+    """A folder with a random codec, interpolator, denoiser, director and observer: everything works, nothing looks like anything."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model") / "tiny"
     sizes = CodecConfig(width=8, blocks=1)
@@ -77,6 +78,11 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if parameter.ndim > 1:  # the default start is so small that all latents would look alike
             torch.nn.init.kaiming_normal_(parameter)
     weights.save(folder / "codec.safetensors", dict(codec.state_dict()), {"codec": dataclasses.asdict(sizes)})
+    levels = InterpolatorConfig(widths=(8, 8))
+    interpolator = Interpolator(levels)
+    for step in interpolator.steps:  # zero at the start, as if nothing moved
+        torch.nn.init.normal_(step.conv_out.weight, std=0.1)
+    weights.save(folder / "interpolator.safetensors", dict(interpolator.state_dict()), {"interpolator": dataclasses.asdict(levels)})
     dit = dataclasses.replace(DITS["xs"], layers=2)
     text = TextConfig(language.VOCABULARY, width=dit.text_dim)
     network = VideoDiT(dit)

@@ -11,6 +11,7 @@ from kinowatt.engine.engine import Engine
 from kinowatt.engine.load import load
 from kinowatt.engine.ways import Ways
 from kinowatt.models.blocking import LOOKS, TRACK, Blocking, looks
+from kinowatt.models.interpolator import Flow, Interpolator, InterpolatorConfig
 from kinowatt.shot import Shot
 from kinowatt.worlds.toybox import camera
 
@@ -43,9 +44,9 @@ def faded(frames: torch.Tensor) -> torch.Tensor:
     return frames[:, :, before] * (1 - share) + frames[:, :, after] * share
 
 
-def still(blocking: Blocking | None) -> Between:
+def still(blocking: Blocking | None, interpolator: Interpolator | None = None) -> Between:
     rows = torch.from_numpy(camera.named("static", "medium", 35, "eye", FRAMES, 1.0).rows_T44)
-    return Between(rows, 3.0, blocking, 4)
+    return Between(rows, 3.0, blocking, 4, interpolator)
 
 
 def error(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -84,11 +85,55 @@ def test_what_a_camera_shows_goes_by_once() -> None:
         shown.append(0.7 * torch.sin(40.0 * angle))
     true = torch.stack(shown).expand(3, -1, -1, -1)[None]
     linear = faded(true)
-    (drawn,) = Between(rows, path.distance_m, None, 4).along([linear])
+    (drawn,) = Between(rows, path.distance_m, None, 4, None).along([linear])
     assert error(drawn, true) < 0.3 * error(linear, true)
     assert still(None).moves is False
     (same,) = still(None).along([linear])
     assert torch.equal(same, linear)
+
+
+class Seeing(Interpolator):
+    """Finds the ball of a film: where it is in a frame between, it came from and goes to as it does."""
+
+    def __init__(self, speed: float, radius: float = 0.16) -> None:
+        super().__init__(InterpolatorConfig((8, 8)))
+        self.speed, self.radius, self.asked = speed, radius, 0
+
+    def between(self, before_NCHW: torch.Tensor, after_NCHW: torch.Tensor, shares_T: torch.Tensor) -> Flow:
+        first = 4 * self.asked
+        self.asked += 1
+        away, seen = torch.zeros(1, len(shares_T), 2, 2, SIDE, SIDE), torch.empty(1, len(shares_T), SIDE, SIDE)
+        x, y = (torch.arange(SIDE) + 0.5) * 2.0 / SIDE - 1.0, 1.0 - (torch.arange(SIDE) + 0.5) * 2.0 / SIDE
+        for i, share in enumerate(shares_T.tolist()):
+            on = torch.hypot(x[None] - (-0.6 + self.speed * (first + 4 * share)), y[:, None]) < 1.3 * self.radius
+            away[0, i, 0, 0][on], away[0, i, 1, 0][on] = (-share * 4 * self.speed * SIDE / 2, (1 - share) * 4 * self.speed * SIDE / 2)
+            was = torch.hypot(x[None] - (-0.6 + self.speed * first), y[:, None]) < 1.3 * self.radius  # where it was, later shows the ground
+            will = torch.hypot(x[None] - (-0.6 + self.speed * (first + 4)), y[:, None]) < 1.3 * self.radius
+            seen[0, i] = torch.where(was & ~on, 0.0, torch.where(will & ~on, 1.0, 1.0 - share))
+        return Flow(away, seen)
+
+
+@pytest.mark.parametrize("blocking", [None, told(0.1)], ids=["alone", "beside a blocking"])
+def test_what_an_interpolator_finds_is_drawn(blocking: Blocking | None) -> None:
+    true = film(0.1)
+    linear = faded(true)
+    (drawn,) = still(blocking, Seeing(0.1)).along([linear])
+    assert error(drawn, true) < 0.05 * error(linear, true)
+    assert torch.equal(drawn[:, :, ::4], linear[:, :, ::4]), "frames of latents stay as they are"
+
+
+def test_a_blocking_that_is_wrong_leaves_what_an_interpolator_finds() -> None:
+    true, wrong = film(0.05), told(0.05)
+    wrong.tracks_BKFT[..., 1] = 0.7  # nothing is there
+    (drawn,) = still(wrong, Seeing(0.05)).along([faded(true)])
+    assert error(drawn, true) < 0.1 * error(faded(true), true)
+
+
+def test_an_interpolator_that_finds_nothing_leaves_no_ghosts_of_what_is_told() -> None:
+    """Where a thing was and will be, the ground is not looked up, whoever guesses."""
+    true = film(0.1)
+    alone, beside = (next(still(told(0.1), by).along([faded(true)])) for by in (None, Interpolator(InterpolatorConfig((8, 8)))))
+    assert error(beside, true) < 1.2 * error(alone, true)
 
 
 @pytest.mark.parametrize("cuts", [(1, 4, 4), (5, 4), (3, 6)])

@@ -19,7 +19,7 @@ from kinowatt.models.specs import SPARK
 from kinowatt.models.wan import kept_in_float32
 
 CONFIG = DiTConfig(heads=4, head_dim=32, ffn_dim=512, layers=2, text_dim=24, in_channels=4, out_channels=4, freq_dim=32)
-SHA = "+".join(SPARK.sha256[name] for name in sorted(SPARK.sha256))
+SHA = SPARK.weights_sha256
 
 
 def network(dtype: torch.dtype = torch.float32) -> VideoDiT:

@@ -1,4 +1,4 @@
-"""The whole recipe on a world of postage stamps: codec, director, observer, denoiser, distillation, and a clip by what came of it."""
+"""The whole recipe on a world of postage stamps: every network after the other, and a clip by what came of it."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.timeout(1200)  # a minute where a CPU has bfloat16
 @pytest.mark.usefixtures("quietly")
-def test_codec_then_director_then_observer_then_spark_then_distil_then_a_clip(tmp_path: Path) -> None:
+def test_codec_interpolator_director_observer_spark_distil_then_a_clip(tmp_path: Path) -> None:
     folder, receipts = tmp_path / "spark", tmp_path / "receipts"
-    joules = []
-    for what in ("codec", "director", "observer", "spark", "distil"):
+    joules = {}
+    for what in ("codec", "interpolator", "director", "observer", "spark", "distil"):
         start = folder if what == "distil" else None
         receipt = tasks.run(what, "tiny", 0.05, False, "cpu", folder, tmp_path / "cache", receipts, None, start=start)
         assert receipt["steps"] > 0
         assert all(value == value for value in receipt["held_out"].values()), "not a number"
-        joules.append(receipt["total_J"])
+        joules[what] = receipt["total_J"]
         if what == "spark":
             assert (find(str(folder)).one_pass, find(str(folder)).steps) == (None, TWO_PASS_STEPS)
-    assert joules[4] > joules[3], "the distilled weights cost what they began with, and more"
+    assert joules["distil"] > joules["spark"], "the distilled weights cost what they began with, and more"
     further = tmp_path / "further"
     more = tasks.run("spark", "tiny", 0.02, False, "cpu", further, tmp_path / "cache", receipts, None, start=SPARK.folder)
     assert more["total_J"] > 100_000.0, "with what the shipped weights have cost"
-    for name in ("codec.safetensors", "director.safetensors", "observer.safetensors"):
-        assert (further / name).read_bytes() == (SPARK.folder / name).read_bytes()
+    for name in ("codec", "interpolator", "director", "observer"):
+        file = f"{name}.safetensors"
+        assert (further / file).read_bytes() == (SPARK.folder / file).read_bytes()
     spec = find(str(folder))
     assert spec.one_pass == GUIDANCE == SPARK.guidance
     assert spec.steps == ONE_PASS_STEPS
@@ -51,8 +52,8 @@ def test_codec_then_director_then_observer_then_spark_then_distil_then_a_clip(tm
     made = engine.generate(shot).clip
     assert made.frames_TCHW.shape == (9, 3, 64, 64)
     said = subprocess.run([sys.executable, ROOT / "runs/kwh.py", receipts], capture_output=True, text=True, check=True).stdout
-    assert [line.split("-")[1].split()[0] for line in said.splitlines()[:4]] == ["codec", "director", "observer", "spark"]
-    whole = (joules[0] + joules[1] + joules[2] + joules[4] + sum(row["J"] for row in more["runs"] if "what" not in row)) / 3600
+    assert [line.split("-")[1].split()[0] for line in said.splitlines()[:5]] == ["codec", "interpolator", "director", "observer", "spark"]
+    whole = (sum(joules.values()) - joules["spark"] + sum(row["J"] for row in more["runs"] if "what" not in row)) / 3600
     assert f"in all {whole:.1f} Wh of 1000" in said
 
 

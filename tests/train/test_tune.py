@@ -90,7 +90,7 @@ def test_tuning_writes_a_frontier_that_budgets_read(
 def test_what_was_measured_of_other_weights_is_not_used(tmp_path: Path) -> None:
     row = asdict(Choice(4, 2.0, 1, (64, 64), 0.9, 1.0, 1.0))
     spec = replace(SPARK, folder=tmp_path)
-    own = "+".join(spec.sha256[name] for name in sorted(spec.sha256))
+    own = spec.weights_sha256
 
     def taken(of: str) -> tuple[int | None, tuple[int, int] | None]:
         (tmp_path / FRONTIER).write_text(json.dumps({"weights_sha256": of, "choices": [row]}))

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("mujoco")
 pytest.importorskip("moderngl")
 
 from kinowatt.errors import InputError
+from kinowatt.models.interpolator import looked_up
 from kinowatt.worlds.toybox import Sample, Toybox, camera, layout, light, physics, scene
 from kinowatt.worlds.toybox.scene import Subject
 
@@ -50,6 +52,43 @@ def test_depth_is_the_distance_to_ball_and_ground(ball: Sample) -> None:
     assert sure.mean() > 0.9
     np.testing.assert_allclose(measured[sure], want[sure], rtol=2e-4)
     assert np.isinf(measured[0]).any() or (rays[..., 2] < 0).all()
+
+
+@pytest.mark.parametrize("move", ["static", "orbit-left"])
+def test_flow_leads_to_where_the_ball_was_and_will_be(world: Toybox, move: str) -> None:
+    """The middle of its picture goes as its centre does, unless it is seen from another side; the other frame shows there what is looked
+    for."""
+    over = PLAIN | {"event": "bounce", "subjects": (Subject("ball", "red", "matte", 0.35),), "ground": "snow", "shot": "medium"}
+    ball = world.sample(4, (96, 64), 9, depth=True, move=move, **over)
+    at_TK3 = camera.project(ball.camera_T44, ball.motion.centers_TK3, (96, 64))
+    frames_TCHW = torch.from_numpy(ball.clip.frames_TCHW).float()
+    for end in (2, 8):
+        away_2HW, before_HW = ball.flow(6, end)
+        row, column = (int(n) for n in at_TK3[6, 0, 1::-1])
+        assert before_HW.all()
+        if move == "static":
+            np.testing.assert_allclose(
+                away_2HW[:, row, column], at_TK3[end, 0, :2] - at_TK3[6, 0, :2], rtol=0.15, atol=0.2
+            )  # its skin is nearer
+        shown = looked_up(frames_TCHW[end : end + 1], torch.from_numpy(away_2HW)[None])[0]
+        moved, still = ((f - frames_TCHW[6]).abs().mean(0)[ball.ids_THW[6] == 1].mean() for f in (shown, frames_TCHW[end]))
+        assert moved < 0.5 * still, (end, moved, still)
+
+
+def test_flow_follows_each_blade_of_a_turbine(world: Toybox) -> None:
+    over = PLAIN | {"event": "turbine", "count": 1, "ground": "snow", "move": "static", "speed": "fast"}
+    turbine = world.sample(3, (128, 128), 5, depth=True, **over)
+    away_2HW, _ = turbine.flow(2, 0)
+    on = turbine.ids_THW[2] == 1
+    far = np.abs(away_2HW).max(0)
+    assert far[on].max() > 2.0, "tips of blades"
+    assert (far[on] < 0.05).mean() > 0.1, "the tower stands"
+    assert far[~on].max() < 0.05, "so does the ground"
+
+
+def test_flow_wants_depth(world: Toybox, ball: Sample) -> None:
+    with pytest.raises(InputError, match="depth=True"):
+        world.film(ball.scene, (96, 64), 5, 16.0).flow(2, 0)
 
 
 def test_depth_is_made_only_when_asked_for(world: Toybox, ball: Sample) -> None:

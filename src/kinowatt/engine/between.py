@@ -1,10 +1,10 @@
-"""Frames between latents, drawn along what is known to move: the camera's path, and what a director has told of things.
+"""Frames between latents, drawn along how they move: as an interpolator finds it in the pictures, and as camera path and director tell.
 
 spark's codec holds every fourth frame, and its decoder fades from one to the next, so that what moves fast is seen double. Here each
-pixel of a frame between is looked up in the frames before and after it, by several guesses of how it moves: not at all, with the level
-ground, with what is far away, with a thing. The guess by which both look most alike around it counts most (bidirectional motion
-compensation, as in frame-rate conversion). Legend: K things, F latent frames, T frames, N guesses, H W pixels; places in a picture are
-x to the right and y up, in half frame heights from its middle.
+pixel of a frame between is looked up in the frames before and after it, by several guesses of how it moves: as the interpolator says
+(or, without one, not at all), with the level ground, with what is far away, with a thing. The guess by which both look most alike around
+it counts most (bidirectional motion compensation, as in frame-rate conversion). Legend: K things, F latent frames, T frames, N guesses,
+H W pixels; places in a picture are x to the right and y up, in half frame heights from its middle.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import torch.nn.functional as F
 
 from kinowatt.engine.camera_path import monotone
 from kinowatt.engine.standing import points, projected
+from kinowatt.models import precision
 from kinowatt.models.blocking import Blocking, covers, nearest_first
+from kinowatt.models.interpolator import Flow, Interpolator
 
 AROUND = 11  # pixels a side in which the frames before and after are compared, in pictures of 128 rows
 CERTAIN = 0.02  # differences of signals over which a guess is given up
@@ -30,17 +32,22 @@ OUTSIDE = 0.3  # as which difference it counts that a guess leads out of the pic
 
 @dataclass(frozen=True, eq=False)
 class Between:
-    """How a clip moves: camera rows (T, 4, 4) of its frames (see toybox/camera.py), metres from the first to what it looks at, and what
-    stands where, latent frame by latent frame."""
+    """How a clip moves: camera rows (T, 4, 4) of its frames (see toybox/camera.py), metres from the first to what it looks at, what stands
+    where, latent frame by latent frame, and who finds how pictures move."""
 
     rows_T44: torch.Tensor
     focus_m: float
     blocking: Blocking | None
     stride: int
+    interpolator: Interpolator | None
 
     @property
     def moves(self) -> bool:
-        """Whether anything is known to move."""
+        """Whether anything can be said of how it moves."""
+        return self.interpolator is not None or self._told
+
+    @property
+    def _told(self) -> bool:
         return self.blocking is not None or not self._still
 
     @property
@@ -73,12 +80,19 @@ class Between:
         """The frames (T, C, H, W) of those numbers, all between the same two."""
         height, width = before_1CHW.shape[2:]
         begin = int(numbers_T[0]) // self.stride * self.stride
-        share = ((numbers_T - begin) / self.stride).to(before_1CHW)[:, None, None, None]
+        shares_T = ((numbers_T - begin) / self.stride).to(before_1CHW)
+        flow = None if self.interpolator is None else self._found(before_1CHW, after_1CHW, shares_T)
+        if flow is not None and not self._told:
+            return flow.mixed(before_1CHW, after_1CHW)[0]
+        share = shares_T[:, None, None, None]
         ends = [self._places(numbers_T, begin + away, height, width) for away in (0, self.stride)]
         places_NT2HW2 = torch.stack(ends, 2)
         guesses, count = places_NT2HW2.shape[:2]
         scale = torch.tensor([height / width, -1.0])
-        grid = (places_NT2HW2 * scale).flatten(0, 1).to(before_1CHW)
+        grid = (places_NT2HW2 * scale).to(before_1CHW)
+        if flow is not None:  # from standing still, so many pixels away
+            grid[0] += flow.away_NTE2HW[0].movedim(2, -1) * (2.0 / torch.tensor([width, height]).to(grid))
+        grid = grid.flatten(0, 1)
         looked = [
             F.grid_sample(end.expand(guesses * count, -1, -1, -1), grid[:, k], padding_mode="border", align_corners=False)
             for k, end in enumerate((before_1CHW, after_1CHW))
@@ -96,8 +110,16 @@ class Between:
         weight = torch.softmax(-unlike / CERTAIN, 0)
         faded = share.repeat(guesses, 1, 1, 1)
         parts = (1.0 - faded) * shows[:, 0], faded * shows[:, 1]
+        if flow is not None:
+            own = flow.before_NTHW[0][:, None]
+            parts[0][:count], parts[1][:count] = own * shows[:count, 0], (1.0 - own) * shows[:count, 1]
         mixed = (looked[0] * parts[0] + looked[1] * parts[1]) / (parts[0] + parts[1])
         return (mixed.unflatten(0, (guesses, count)) * weight).sum(0)
+
+    def _found(self, before_1CHW: torch.Tensor, after_1CHW: torch.Tensor, shares_T: torch.Tensor) -> Flow:
+        assert self.interpolator is not None
+        with precision.autocast(before_1CHW.device):
+            return self.interpolator.between(before_1CHW, after_1CHW, shares_T)
 
     def _unhidden(self, grid_N2HW2: torch.Tensor, begin: int, height: int, width: int) -> torch.Tensor:
         """Whether what a guess looks up in the frames before and after (N T, 2, 1, H, W) can be what it looks for: what does not move with

@@ -54,7 +54,7 @@ def measured(spec: ModelSpec) -> tuple[Choice, ...]:
     if not rows or not spec.sha256:
         return rows
     of: str | None = json.loads((spec.folder / FRONTIER).read_text()).get("weights_sha256")
-    return rows if of == "+".join(spec.sha256[name] for name in sorted(spec.sha256)) else ()
+    return rows if of == spec.weights_sha256 else ()
 
 
 @dataclass(frozen=True)

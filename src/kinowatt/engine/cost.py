@@ -74,6 +74,9 @@ def of(spec: ModelSpec) -> Anatomy | None:
         patch = (int(dit["patch"][0]), int(dit["patch"][1]), int(dit["patch"][2]))
         side = spec.grid // patch[1]
         decode = _decode_FLOP(codec_shapes, side)
+        between = spec.folder / "interpolator.safetensors"
+        if between.name in spec.sha256 or between.is_file():
+            decode += _between_FLOP(header(between)[0])
         frames = round(spec.seconds * spec.fps / 4) * 4 + 1
         return Anatomy(
             spec.name,
@@ -152,6 +155,17 @@ def _decode_FLOP(shapes: dict[str, list[int]], side: int) -> float:
         if name.startswith("decoder.") and len(shape) == 4:
             rows = 8 if name.split(".")[1] in DECODED_LARGER else 4  # per latent
             total += 2.0 * math.prod(shape) * (rows / side) ** 2
+    return total / 4.0
+
+
+def _between_FLOP(shapes: dict[str, list[int]]) -> float:
+    """Per pixel and frame: an interpolator sees two pictures of every four frames at levels of 4, 8, 16 … pixels, and draws three."""
+    total = 0.0
+    for name, shape in shapes.items():
+        if len(shape) == 4:
+            part, *rest = name.split(".")
+            level = 0 if part == "enter" else int(rest[0]) + (part == "down")
+            total += 2.0 * math.prod(shape) * (3 if part == "steps" else 2) / (4 << level) ** 2
     return total / 4.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -285,13 +285,21 @@ class Engine:
             return None
         return direct(plan, self._path(plan), model.director, model.observer, known or self._known([], plan)[0], model.spec)
 
+    def decoded(self, latents_1CFHW: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The frames of latents of which nothing is told, part by part."""
+        stream, model = self.runtime.decode_stream(latents_1CFHW), self.model
+        if not isinstance(model, Model):
+            return stream
+        return Between(torch.eye(4)[None], 0.0, None, model.codec.stride[0], model.interpolator).along(stream)
+
     def _between(self, plan: Plan, blocking: Blocking | None) -> Between | None:
         """How frames between latents are drawn; None for other models than ours, whose codecs draw them themselves."""
         model = self.model
         if not isinstance(model, Model):
             return None
         rows_T44, focus_m = standing.way(plan, self._path(plan), model.spec)
-        return Between(torch.from_numpy(rows_T44), focus_m, None if blocking is None else blocking.things(), model.codec.stride[0])
+        things = None if blocking is None else blocking.things()
+        return Between(torch.from_numpy(rows_T44), focus_m, things, model.codec.stride[0], model.interpolator)
 
     def _steering(self, plan: Plan, known: conditioning.Known, blocking: Blocking | None) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The channels of a camera path and of a blocking, and those of the path alone: guidance moves away from a clip of which nothing

@@ -75,7 +75,7 @@ class Candidate:
     @torch.inference_mode()
     def decoded(self, latents_CFHW: torch.Tensor) -> Clip:
         """Latents to a clip."""
-        stream = self.engine.runtime.decode_stream(latents_CFHW[None].to(self.engine.device))
+        stream = self.engine.decoded(latents_CFHW[None].to(self.engine.device))
         return Clip(np.concatenate([conditioning.to_frames(part) for part in stream]), fps=self.fps)
 
     def coded(self, clip: Clip) -> Clip:

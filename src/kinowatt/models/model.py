@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from kinowatt.errors import WeightsError
-from kinowatt.models import director, observer, weights
+from kinowatt.models import director, interpolator, observer, weights
 from kinowatt.models.director import Director
 from kinowatt.models.dit import DiTConfig, VideoDiT
+from kinowatt.models.interpolator import Interpolator
 from kinowatt.models.observer import Observer
 from kinowatt.models.specs import ModelSpec
 from kinowatt.models.text import TextConfig, TextEncoder
@@ -25,7 +26,8 @@ class Model:
     codec: VideoCodec
     dit: VideoDiT
     text: TextEncoder
-    director: Director | None  # None: no file of one stands beside the others
+    interpolator: Interpolator | None  # None: no file of one stands beside the others
+    director: Director | None  # likewise
     observer: Observer | None  # likewise
     shift: float  # of the noise levels, as trained
     sha256: str  # of all weight files, in the order of their names
@@ -49,13 +51,14 @@ class Model:
 def load(spec: ModelSpec, device: torch.device) -> Model:
     """Read and check the files of a model. WeightsError if one is missing, damaged or does not fit."""
     names = ["codec.safetensors", "denoiser.safetensors"]
-    names += [name for name in (director.FILE, observer.FILE) if name in spec.sha256 or (spec.folder / name).is_file()]
+    names += [name for name in (interpolator.FILE, director.FILE, observer.FILE) if name in spec.sha256 or (spec.folder / name).is_file()]
     read = {name: _read(spec, name) for name in names}
     (codec_tensors, codec_config), (tensors, config) = read["codec.safetensors"], read["denoiser.safetensors"]
     try:
         codec = VideoCodec(CodecConfig(**_tuples(codec_config["codec"])))
         dit = VideoDiT(DiTConfig(**_tuples(config["dit"])))
         text = TextEncoder(TextConfig(**_tuples(config["text"])))
+        interpolates = interpolator.load(*read[interpolator.FILE]) if interpolator.FILE in read else None
         directs = director.load(*read[director.FILE]) if director.FILE in read else None
         observes = observer.load(*read[observer.FILE]) if observer.FILE in read else None
         codec.load_state_dict({k: v.float() for k, v in codec_tensors.items()})
@@ -67,9 +70,11 @@ def load(spec: ModelSpec, device: torch.device) -> Model:
         ) from error
     for module in (codec, dit, text):
         module.eval().requires_grad_(False).to(device)
+    if interpolates is not None:
+        interpolates.to(device)
     # Director and observer stay on the CPU: what a seed means does not depend on the device.
     joined = "+".join(weights.sha256(spec.folder / name) for name in sorted(read))
-    model = Model(spec, codec, dit, text, directs, observes, shift=float(config.get("shift", 1.0)), sha256=joined)
+    model = Model(spec, codec, dit, text, interpolates, directs, observes, shift=float(config.get("shift", 1.0)), sha256=joined)
     if model.grid != spec.grid:
         raise WeightsError(
             f"the weights in {spec.folder} have tokens of {model.grid} pixels a side, and this kinowatt runs tokens of {spec.grid}; "

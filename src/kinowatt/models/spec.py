@@ -39,6 +39,11 @@ class ModelSpec:
     solver: str = "euler"  # see engine/solvers.py
     least_level: float = 0.0  # the level at which an even spacing of the steps would end; the last step goes to 0
 
+    @property
+    def weights_sha256(self) -> str:
+        """Of all its files, in the order of their names, as a loaded model says it; empty for a folder of the user's own."""
+        return "+".join(self.sha256[name] for name in sorted(self.sha256))
+
     def strength(self, guidance: float, negative: bool = False) -> float:
         """What is computed at each step for a guidance; at 1 one pass does. A network that guides itself needs a part of it only."""
         if self.one_pass is None:

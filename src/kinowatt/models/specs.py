@@ -20,6 +20,7 @@ SPARK = ModelSpec(
         "codec.safetensors": "cd33baedf626e374dd56b99baf6b9aaa937197e1b350d3ac541b0357ece9466d",
         "denoiser.safetensors": "8501a58bc19920244e43d62b78189a98004fd5501dbc1d6479440a0bf7ab4d7a",
         "director.safetensors": "db9e790699ef530d15641b10fefa80d49f83309e0ea38d03935297ea9639eac9",
+        "interpolator.safetensors": "e964c7b20db99306dd5078e2e1bfbe6fc654c28d60f3ce5d62b9c1af8f459e94",
         "observer.safetensors": "00fb90268eb05c841162b97e627164fe3046ff74b6ae4ec7beb4ccf205f306d4",
     },
     licence="Apache-2.0",
@@ -37,9 +38,9 @@ SPARK = ModelSpec(
     grid=16,
     most_pixels=256 * 256,
     hands_over=True,
-    # Held out at 256 px: pictures that latents hold 39.0 dB (32.2 over subjects); velocity loss .102 with captions and blockings, .137 with
-    # captions alone, .149 with neither, with noise that stands in the world (docs/decisions/0013 to 0018); not distilled yet. 276 Wh in all
-    # receipts, of which 194 are of these weights.
+    # Held out at 256 px: pictures that latents hold 39.0 dB (32.2 over subjects), frames between 27.4 (faded 25.3); velocity loss .102
+    # with captions and blockings, .137 with captions alone, .149 with neither, the noise standing in the world (docs/decisions/0013 to
+    # 0019); not distilled yet. 305 Wh in all receipts, of which 199 are of these weights.
     weakness="this spark was trained for thirteen hours on a CPU: things are there and move, cameras follow in every second clip, a "
     "third of the shapes is wrong, rain and snow often fail to fall; what it draws is softer than footage that is given",
 )

@@ -62,7 +62,7 @@ class CodecTask:
         for _ in range(self.recipe.codec_batch):
             block = self.blocks[rng.integers(len(self.blocks))]
             n, t = (rng.integers(count) for count in block.ids_NTHW.shape[:2])
-            y, x = _corner(rng, block.ids_NTHW[n, t], size)
+            y, x = corner(rng, block.ids_NTHW[n, t], size)
             turn = rng.choice((-1, 1))
             pictures.append(block.frames_NTCHW[n, t, :, y : y + size, x : x + size][..., ::turn])
             subjects.append(block.ids_NTHW[n, t, y : y + size, x : x + size][..., ::turn] > 0)
@@ -97,7 +97,7 @@ class CodecTask:
         weights.save(folder / "codec.safetensors", halved(self.codec), config)
 
 
-def _corner(rng: np.random.Generator, ids_HW: np.ndarray, size: int) -> tuple[int, int]:
+def corner(rng: np.random.Generator, ids_HW: np.ndarray, size: int) -> tuple[int, int]:
     """Top left corner of a crop: anywhere, or around a random subject pixel."""
     height, width = ids_HW.shape
     where = np.argwhere(ids_HW) if rng.random() < 0.6 else np.zeros((0, 2))

@@ -6,6 +6,7 @@ killed goes on with the blocks that are there. A block holds what its clips show
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import os
@@ -66,7 +67,10 @@ def bucket_of(block: int, buckets: Sequence[Bucket]) -> Bucket:
     return random.Random(block).choices(buckets, [b.share for b in buckets])[0]
 
 
-_world: Toybox | None = None  # one graphics context per process
+@functools.cache
+def world() -> Toybox:
+    """The world, with the one graphics context of this process."""
+    return Toybox()
 
 
 def seeds(block: int) -> list[int]:
@@ -77,9 +81,7 @@ def seeds(block: int) -> list[int]:
 
 def render_block(block: int, size: tuple[int, int], frames: int, every: int = 1) -> Block:
     """Render the 32 scenes of a block, or every so manieth frame of them."""
-    global _world  # noqa: PLW0603
-    _world = _world or Toybox()
-    return block_of([_world.sample(seed, size=size, frames=frames, every=every) for seed in seeds(block)], every)
+    return block_of([world().sample(seed, size=size, frames=frames, every=every) for seed in seeds(block)], every)
 
 
 def block_of(samples: Sequence[Sample], every: int = 1) -> Block:

@@ -28,6 +28,10 @@ class Recipe:
     director_lr: float
     observer_batch: int
     observer_lr: float
+    interpolator_batch: int
+    interpolator_crop: int  # pixels a side
+    interpolator_blocks: int  # every frame of which is rendered
+    interpolator_lr: float
     minutes: float  # default wall clock of one run
     data_share: float = 0.0  # of the wall clock, for making data; 0: data is kept on disk and made in full, beside the clock
     shift: float = 3.0  # of the noise levels; larger pictures need more (arXiv 2403.03206)
@@ -53,6 +57,10 @@ CPU = Recipe(
     director_lr=1.5e-3,
     observer_batch=64,
     observer_lr=1.5e-3,
+    interpolator_batch=16,
+    interpolator_crop=96,
+    interpolator_blocks=16,
+    interpolator_lr=1e-3,
     minutes=60.0,
 )
 RECIPES = {
@@ -74,6 +82,10 @@ RECIPES = {
         director_lr=1.5e-3,
         observer_batch=8,
         observer_lr=1.5e-3,
+        interpolator_batch=2,
+        interpolator_crop=32,
+        interpolator_blocks=2,
+        interpolator_lr=1e-3,
         minutes=0.5,
     ),
     # A few CPU cores at 128 px, where a scene costs a sixth; then, from the denoiser that came of it, at the size that ships.
@@ -82,6 +94,7 @@ RECIPES = {
         CPU,
         buckets=(Bucket(256, 256, 8), Bucket(320, 192, 4), Bucket(192, 320, 2), Bucket(128, 128, 3), Bucket(128, 128, 1, frames=65)),
         spark_lr=8e-4,
+        interpolator_crop=128,
         shift=5.0,
     ),
     # One lease of an accelerator: 256 px, everything rendered and encoded on the device, ten minutes in all.
@@ -109,6 +122,10 @@ RECIPES = {
         director_lr=1.5e-3,
         observer_batch=64,
         observer_lr=1.5e-3,
+        interpolator_batch=64,
+        interpolator_crop=128,
+        interpolator_blocks=48,
+        interpolator_lr=1e-3,
         minutes=8.0,
         data_share=0.4,
         shift=4.0,

@@ -1,4 +1,5 @@
-"""The things that are trained: the codec; on its latents the denoiser with its text encoder; director and observer; skies; phyworld."""
+"""The things that are trained: the codec and its interpolator; on its latents the denoiser with its text encoder; director and observer;
+skies; phyworld."""
 
 from __future__ import annotations
 
@@ -18,11 +19,12 @@ from kinowatt.engine.parallel import World
 from kinowatt.errors import InputError
 from kinowatt.grid.history import history
 from kinowatt.grid.weather_files import read
-from kinowatt.models import director, header, observer
+from kinowatt.models import director, header, interpolator, observer
 from kinowatt.places import whole
 from kinowatt.train.codec import CodecTask
 from kinowatt.train.director import DirectorTask
 from kinowatt.train.distil import DistilTask
+from kinowatt.train.interpolator import InterpolatorTask
 from kinowatt.train.loop import Task, train
 from kinowatt.train.observer import ObserverTask
 from kinowatt.train.phyworld import PHYWORLD_RECIPES, PhyWorldRecipe, PhyWorldTask
@@ -30,9 +32,9 @@ from kinowatt.train.recipes import RECIPES, Recipe
 from kinowatt.train.skies import SKIES_RECIPES, SkiesRecipe, SkiesTask
 from kinowatt.train.spark import SparkTask
 
-TRAINED = ("codec", "director", "observer", "spark", "distil", "skies", "phyworld")
+TRAINED = ("codec", "interpolator", "director", "observer", "spark", "distil", "skies", "phyworld")
 CODEC, DENOISER = "codec.safetensors", "denoiser.safetensors"
-STARTED = ("codec", "spark", "distil")  # these can begin with weights; distil has to
+STARTED = ("codec", "interpolator", "spark", "distil")  # these can begin with weights; distil has to
 
 
 def run(
@@ -72,8 +74,8 @@ def run(
         with meter.phase("data"):
             if isinstance(recipe, Recipe):
                 _give(what, folder, start)
-            task = _task(what, recipe, cache, device, deadline, world, weather)
-        spent_J = task.start(start) if start is not None and isinstance(task, CodecTask | SparkTask) else 0.0
+            task = _task(what, recipe, cache, device, deadline, world, weather, folder)
+        spent_J = task.start(start) if start is not None and isinstance(task, CodecTask | InterpolatorTask | SparkTask) else 0.0
         left_s = wall_s - (time.monotonic() - begun) if data_share else wall_s
         least_s = max(left_s, wall_s / 10.0)
         receipt = train(
@@ -101,6 +103,7 @@ def _task(
     deadline: float,
     world: World | None,
     weather: Path | None,
+    folder: Path,
 ) -> Task:
     """What is trained, with its data."""
     if isinstance(recipe, SkiesRecipe):
@@ -109,6 +112,8 @@ def _task(
         return PhyWorldTask(recipe, device)
     if what == "codec":
         return CodecTask(recipe, cache, device, deadline)
+    if what == "interpolator":
+        return InterpolatorTask(recipe, cache, device, deadline, folder / CODEC)
     if what == "director":
         return DirectorTask(recipe, cache, device, deadline)
     if what == "observer":
@@ -119,17 +124,17 @@ def _task(
 
 
 def _give(what: str, folder: Path, start: Path | None) -> None:
-    """What a trained denoiser will stand beside: a codec that draws its pictures, director and observer, the folder's own or copies."""
-    if what not in ("spark", "distil"):
+    """What the trained will stand beside, the folder's own or copies: a codec that draws its pictures, and of a denoiser the others."""
+    if what not in ("interpolator", "spark", "distil"):
         return
     if not (folder / CODEC).is_file():
         if start is None or not (start / CODEC).is_file():
             raise InputError(
-                f"{folder / CODEC} is missing, and without a codec a denoiser's latents are no film; train it first (kinowatt train codec "
-                f"--folder {folder}), or name a model folder with --start"
+                f"{folder / CODEC} is missing, and {what} works on what a codec draws; train it first (kinowatt train codec --folder "
+                f"{folder}), or name a model folder with --start"
             )
         _copy(start / CODEC, folder / CODEC)
-    for name in (director.FILE, observer.FILE):
+    for name in () if what == "interpolator" else (interpolator.FILE, director.FILE, observer.FILE):
         if start is not None and (start / name).is_file() and not (folder / name).is_file():
             _copy(start / name, folder / name)
 
@@ -143,7 +148,9 @@ def _copy(theirs: Path, own: Path) -> None:
 def _recipe(what: str, name: str, weather: Path | None, start: Path | None) -> Recipe | SkiesRecipe | PhyWorldRecipe:
     """The recipe of that name. InputError for what does not go together."""
     if what not in TRAINED:
-        raise InputError(f"{what!r} cannot be trained; train codec, director, observer and spark, then distil; or skies or phyworld alone")
+        raise InputError(
+            f"{what!r} cannot be trained; train codec, interpolator, director, observer and spark, then distil; or skies or phyworld alone"
+        )
     own: dict[str, dict[str, Any]] = {"skies": SKIES_RECIPES, "phyworld": PHYWORLD_RECIPES}
     known = own.get(what, RECIPES)
     if name not in known:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from kinowatt.clip import Clip
-from kinowatt.worlds.toybox import camera, caption, light, physics, scene
+from kinowatt.errors import InputError
+from kinowatt.worlds.toybox import camera, caption, light, physics, scene, truth
 from kinowatt.worlds.toybox.caption import Seen
 from kinowatt.worlds.toybox.physics import Motion
 from kinowatt.worlds.toybox.render import THINGS_MAX, Renderer, threads
@@ -43,6 +44,14 @@ class Sample:
     def extrinsics_T44(self) -> np.ndarray:
         """World to camera, as in `camera.extrinsics`."""
         return camera.extrinsics(self.camera_T44)
+
+    def flow(self, frame: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where what a frame shows is in another: pixels to the right and down (2, H, W), and whether (H, W) it lies before that camera
+        (truth.py). InputError without depth."""
+        if self.depth_THW is None:
+            raise InputError("flow is told from depth; film the scene with depth=True")
+        here, there = ((self.camera_T44[t], self.motion.solids_TN16[t]) for t in (frame, end))
+        return truth.flow(self.depth_THW[frame], self.ids_THW[frame], here, there)
 
     @property
     def caption(self) -> str:
