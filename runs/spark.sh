@@ -1,5 +1,6 @@
 #!/bin/sh
-# spark from nothing, as it ships: world, codec, interpolator, director, observer, denoiser, distillation, exam. Prints the kilowatt-hours that it took.
+# spark from nothing, as it ships: world, codec, interpolator, director, observer, denoiser, distillation, exam. Prints the kilowatt-hours
+# that it took.
 #
 #   runs/spark.sh [cpu|gpu|tiny] [FOLDER]
 #

@@ -86,6 +86,11 @@ def test_flow_follows_each_blade_of_a_turbine(world: Toybox) -> None:
     assert far[~on].max() < 0.05, "so does the ground"
 
 
+def test_flow_knows_which_frames_were_rendered(world: Toybox, ball: Sample) -> None:
+    thin, full = (world.film(ball.scene, (96, 64), 9, 16.0, depth=True, every=every) for every in (4, 1))
+    np.testing.assert_array_equal(thin.flow(1, 2)[0], full.flow(4, 8)[0])
+
+
 def test_flow_wants_depth(world: Toybox, ball: Sample) -> None:
     with pytest.raises(InputError, match="depth=True"):
         world.film(ball.scene, (96, 64), 5, 16.0).flow(2, 0)

@@ -11,10 +11,11 @@ import json
 import multiprocessing
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from kinowatt.worlds.toybox import Sample, Toybox, caption, scene, splits, threa
 from kinowatt.worlds.toybox.physics import Motion
 from kinowatt.worlds.toybox.seen import Seen
 
+T = TypeVar("T")
 BLOCK = 32
 LANGUAGES = ("en", "en", "zh-Hant", "zh-Hans", "mixed")  # of a caption, as often as they stand here
 HELD_OUT = 1_000_000  # the first block of scenes that no training ever sees
@@ -117,10 +119,15 @@ def raw_block(folder: Path | None, block: int, size: tuple[int, int], frames: in
 def raw_blocks(folder: Path | None, blocks: Sequence[int], buckets: Sequence[Bucket], workers: int, every: int = 1) -> Iterator[Block]:
     """Blocks as they come, made by `workers` processes (0: in this one, as on a GPU that renders itself)."""
     jobs = [(folder, b, (k.width, k.height), k.frames, every) for b in blocks for k in (bucket_of(b, buckets),)]
+    yield from rendered(raw_block, jobs, workers)
+
+
+def rendered(render: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[T]:
+    """What comes of each job, as it comes, by so many processes; 0: in this one, where an accelerator renders."""
     if workers == 0:
-        yield from (raw_block(*job) for job in jobs)
+        yield from (render(*job) for job in jobs)
         return
     # Graphics contexts do not survive a fork.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=threads, initargs=(1,)) as pool:
-        for done in as_completed([pool.submit(raw_block, *job) for job in jobs]):
+        for done in as_completed([pool.submit(render, *job) for job in jobs]):
             yield done.result()

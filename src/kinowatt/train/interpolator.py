@@ -6,10 +6,7 @@ Crops, half of them mirrored and half of them backwards. The flow that its world
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +20,12 @@ from kinowatt.errors import WeightsError
 from kinowatt.models import interpolator, precision, weights
 from kinowatt.models.interpolator import Flow, Interpolator, InterpolatorConfig
 from kinowatt.models.vae import SMALL, STRIDE, VideoCodec
+from kinowatt.places import whole
 from kinowatt.train.codec import VEIL, VEILED_SHARE, corner
-from kinowatt.train.data import HELD_OUT, Bucket, bucket_of, seeds, world
+from kinowatt.train.data import HELD_OUT, Bucket, bucket_of, rendered, seeds, world
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
-from kinowatt.worlds.toybox import threads, truth
+from kinowatt.worlds.toybox import truth
 
 OF_THINGS = 3.0  # how much more a pixel of a thing counts
 OF_FLOW = 0.02  # what a pixel that a flow is off counts beside signals that are
@@ -76,21 +74,14 @@ def filmed(folder: Path | None, block: int, bucket: Bucket) -> Filmed:
     )
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f".{os.getpid()}.{name}"
-        np.savez(aside, **{part.name: getattr(made, part.name) for part in dataclasses.fields(Filmed)})
-        aside.replace(folder / name)
+        with whole(folder / name) as part, part.open("wb") as file:
+            np.savez(file, **{field.name: getattr(made, field.name) for field in dataclasses.fields(Filmed)})
     return made
 
 
 def filmed_blocks(folder: Path | None, blocks: Sequence[int], buckets: Sequence[Bucket], workers: int) -> Iterator[Filmed]:
     """Blocks as they come, made by so many processes; 0: in this one, where an accelerator renders."""
-    jobs = [(folder, b, bucket_of(b, buckets)) for b in blocks]
-    if workers == 0:
-        yield from (filmed(*job) for job in jobs)
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=threads, initargs=(1,)) as pool:
-        for done in as_completed([pool.submit(filmed, *job) for job in jobs]):
-            yield done.result()
+    return rendered(filmed, [(folder, b, bucket_of(b, buckets)) for b in blocks], workers)
 
 
 class InterpolatorTask:

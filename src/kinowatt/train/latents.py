@@ -5,10 +5,8 @@ Every clip is there twice, as it is and mirrored, with a close look at one of it
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,8 +23,8 @@ from kinowatt.models import vae, weights
 from kinowatt.models.blocking import COLORS, GROUPS, LOOKS, MOST, TRACK, Blocking, looks
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextEncoder
-from kinowatt.train.data import Block, Bucket, bucket_of, render_block, wording
-from kinowatt.worlds.toybox import blocking, threads
+from kinowatt.train.data import Block, Bucket, bucket_of, render_block, rendered, wording
+from kinowatt.worlds.toybox import blocking
 from kinowatt.worlds.toybox.seen import Seen, mirrored
 from kinowatt.worlds.toybox.splits import kept_apart
 
@@ -112,14 +110,7 @@ def mirrored_cameras(cameras_NT44: np.ndarray) -> np.ndarray:
 
 def latent_blocks(folder: Path, blocks: Sequence[int], buckets: Sequence[Bucket], workers: int) -> Iterator[Path]:
     """Latent files as they come, by as many processes; 0: in this one, where an accelerator renders."""
-    if workers == 0:
-        for b in blocks:
-            yield latent_block(folder, b, bucket_of(b, buckets))
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=threads, initargs=(1,)) as pool:
-        jobs = [pool.submit(latent_block, folder, b, bucket_of(b, buckets)) for b in blocks]
-        for done in as_completed(jobs):
-            yield done.result()
+    return rendered(latent_block, [(folder, b, bucket_of(b, buckets)) for b in blocks], workers)
 
 
 @dataclass(frozen=True, eq=False)

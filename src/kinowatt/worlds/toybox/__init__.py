@@ -34,6 +34,7 @@ class Sample:
     seen: Seen
     focus_m: float  # from the first camera to what it looks at, which gives a camera path its scale
     depth_THW: np.ndarray | None = None
+    every: int = 1  # frames of `motion` from one that was rendered to the next
 
     @property
     def intrinsics_T44(self) -> np.ndarray:
@@ -50,7 +51,7 @@ class Sample:
         (truth.py). InputError without depth."""
         if self.depth_THW is None:
             raise InputError("flow is told from depth; film the scene with depth=True")
-        here, there = ((self.camera_T44[t], self.motion.solids_TN16[t]) for t in (frame, end))
+        here, there = ((self.camera_T44[t], self.motion.solids_TN16[t * self.every]) for t in (frame, end))
         return truth.flow(self.depth_THW[frame], self.ids_THW[frame], here, there)
 
     @property
@@ -96,7 +97,7 @@ class Toybox:
         ids = np.where(raw <= THINGS_MAX, raw, 0).astype(np.uint8)
         seen = caption.look(drawn, motion, path, raw)
         clip = Clip(np.ascontiguousarray(picture[..., :3].transpose(0, 3, 1, 2)), fps=fps / every)
-        return Sample(clip, ids, drawn, motion, rows_T44, seen, path.distance_m, depth_THW)
+        return Sample(clip, ids, drawn, motion, rows_T44, seen, path.distance_m, depth_THW, every)
 
     def captions(self, sample: Sample, n: int) -> list[str]:
         """`n` wordings of what is seen: English and Chinese (traditional and simplified) in turn, some short, some long."""
