@@ -1,6 +1,6 @@
 #!/bin/sh
-# spark from nothing, as it ships: world, codec, interpolator, director, observer, denoiser, distillation, exam. Prints the kilowatt-hours
-# that it took.
+# spark from nothing, as it ships: world, codec, interpolator, painter, director, observer, denoiser, distillation, exam. Prints the
+# kilowatt-hours that it took.
 #
 #   runs/spark.sh [cpu|gpu|tiny] [FOLDER]
 #
@@ -11,9 +11,9 @@ recipe="${1:-cpu}"
 folder="${2:-runs/checkpoints/spark-$recipe}"
 large="$recipe" more=""
 case "$recipe" in
-  cpu) codec=25 interpolator=25 director=50 observer=15 spark=260 distil=60 large=cpu-256 more=85 ;;
-  gpu) codec=9 interpolator=3 director=3 observer=2 spark=9 distil=5 ;;
-  tiny) codec=.3 interpolator=.2 director=.1 observer=.1 spark=.2 distil=.2 more=.1 ;;
+  cpu) codec=25 interpolator=25 painter=10 director=50 observer=15 spark=260 distil=60 large=cpu-256 more=85 ;;
+  gpu) codec=9 interpolator=3 painter=1 director=3 observer=2 spark=9 distil=5 ;;
+  tiny) codec=.3 interpolator=.2 painter=.1 director=.1 observer=.1 spark=.2 distil=.2 more=.1 ;;
   *) echo "runs/spark.sh: the recipe is cpu, gpu or tiny, not $recipe" >&2; exit 2 ;;
 esac
 train() { # what, recipe, minutes, folder, more
@@ -21,6 +21,7 @@ train() { # what, recipe, minutes, folder, more
 }
 train codec "$recipe" "$codec" "$folder" ""
 train interpolator "$large" "$interpolator" "$folder" ""
+train painter "$recipe" "$painter" "$folder" ""
 train director "$recipe" "$director" "$folder" ""
 train observer "$recipe" "$observer" "$folder" ""
 train spark "$recipe" "$spark" "$folder" ""

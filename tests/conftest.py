@@ -19,6 +19,7 @@ from kinowatt.models.director import Director, DirectorConfig
 from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.interpolator import Interpolator, InterpolatorConfig
 from kinowatt.models.observer import Observer, ObserverConfig
+from kinowatt.models.painter import Painter, PainterConfig
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CodecConfig, VideoCodec
 
@@ -69,7 +70,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random codec, interpolator, denoiser, director and observer: everything works, nothing looks like anything."""
+    """A folder with all of spark's networks at random: everything works, nothing looks like anything."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model") / "tiny"
     sizes = CodecConfig(width=8, blocks=1)
@@ -83,6 +84,11 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in interpolator.steps:  # zero at the start, as if nothing moved
         torch.nn.init.normal_(step.conv_out.weight, std=0.1)
     weights.save(folder / "interpolator.safetensors", dict(interpolator.state_dict()), {"interpolator": dataclasses.asdict(levels)})
+    paints = PainterConfig(width=16, layers=1, text_width=16)
+    painter = Painter(paints, language.VOCABULARY)
+    torch.nn.init.normal_(painter.outward.weight)  # zero at the start, as if all were of one colour
+    painted = {"painter": dataclasses.asdict(paints), "vocabulary": list(language.VOCABULARY)}
+    weights.save(folder / "painter.safetensors", dict(painter.state_dict()), painted)
     dit = dataclasses.replace(DITS["xs"], layers=2)
     text = TextConfig(language.VOCABULARY, width=dit.text_dim)
     network = VideoDiT(dit)

@@ -9,7 +9,6 @@ import torch
 
 from kinowatt.engine import plan
 from kinowatt.engine.runtime import inputs_of
-from kinowatt.models.blocking import BLOCKING_CHANNELS
 from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.spec import AWAY
 from kinowatt.models.specs import SPARK
@@ -60,11 +59,11 @@ def test_the_switch_is_the_last_channel_of_steering_whatever_else_is_inputs_of()
     dit = VideoDiT(replace(DITS["xs"], layers=1, heads=1))
     x, switch = torch.randn(1, 48, 2, 4, 4), 48 + STEERING_CHANNELS - 1
     off, on = inputs_of(x, dit, False), inputs_of(x, dit, True)
-    assert off.shape == on.shape == (1, 48 + STEERING_CHANNELS + BLOCKING_CHANNELS, 2, 4, 4)
+    assert off.shape == on.shape == (1, dit.config.in_channels, 2, 4, 4)
     assert not off[:, 48:].any()
     assert bool((on[:, switch] == 1).all())
     assert torch.equal((on != off).any(0).flatten(1).any(1).nonzero().flatten(), torch.tensor([switch]))
-    told = torch.cat([x, torch.randn(1, STEERING_CHANNELS + BLOCKING_CHANNELS, 2, 4, 4)], 1)
+    told = torch.cat([x, torch.randn(1, dit.config.in_channels - 48, 2, 4, 4)], 1)
     assert torch.equal(inputs_of(told, dit, False), told)
     on = inputs_of(told, dit, True)
     assert torch.equal(on[:, :switch], told[:, :switch])

@@ -15,7 +15,7 @@ from kinowatt.engine.load import load
 from kinowatt.engine.plan import fill
 from kinowatt.engine.standing import Cameras, Dice
 from kinowatt.engine.ways import Ways
-from kinowatt.models import specs, vae, weights
+from kinowatt.models import ground, specs, vae, weights
 from kinowatt.models.blocking import LOOKS, MOST, TRACK, Blocking, looks
 from kinowatt.models.specs import SPARK
 from kinowatt.models.wan_specs import WAN
@@ -46,7 +46,7 @@ def test_places_are_where_a_camera_projects_them() -> None:
     seen = cameras("track-left")
     numbers = standing.places(seen, SIDE, SIDE)[0]
     rows = seen.rows_BF44[0].numpy()
-    point_FN3, far_FN = (part[0] for part in standing.points(seen.rows_BF44, seen.focus_B, SIDE, SIDE))
+    point_FN3, far_FN = (part[0] for part in ground.points(seen.rows_BF44, seen.focus_B, SIDE, SIDE))
     shared = 0
     for pixel in range(SIDE**2):
         earlier = (numbers[0] == numbers[3, pixel]).nonzero()

@@ -10,7 +10,8 @@ import torch
 
 from kinowatt.models.blocking import BLOCKING_CHANNELS
 from kinowatt.models.dit import DITS, VideoDiT
-from kinowatt.models.steering import RAY_CHANNELS, STEERING_CHANNELS, ray_maps, steered, steering
+from kinowatt.models.painter import BACKDROP_CHANNELS
+from kinowatt.models.steering import RAY_CHANNELS, STEERING_CHANNELS, ray_maps, steered, steering, steering_pair
 from kinowatt.worlds.toybox import camera
 
 
@@ -57,13 +58,15 @@ def test_steering_reaches_the_network_and_zeros_do_not() -> None:
     x, level, text = torch.randn(1, 48, 2, 4, 4), torch.rand(1, 2), torch.randn(1, 3, dit.config.text_dim)
     rays = ray_maps(rows(np.array([[0.0, -3.0, 1.0]] * 5), np.array([[0.0, 0.0, 0.5]] * 5)), 3.0, 4, 4)[None]
     empty, red = torch.zeros(1, BLOCKING_CHANNELS, 2, 4, 4), torch.rand(1, BLOCKING_CHANNELS, 2, 4, 4)
-    none, path, switch, blocked = (
-        steered(dit, steering(r, g, b))(x, level, text)
-        for r, g, b in (
-            (rays * 0, torch.zeros(1), empty),
-            (rays, torch.zeros(1), empty),
-            (rays * 0, torch.ones(1), empty),
-            (rays * 0, torch.zeros(1), red),
+    none_behind, behind = torch.zeros(1, BACKDROP_CHANNELS, 2, 4, 4), torch.rand(1, BACKDROP_CHANNELS, 2, 4, 4)
+    none, path, switch, blocked, placed = (
+        steered(dit, steering(r, g, b, w))(x, level, text)
+        for r, g, b, w in (
+            (rays * 0, torch.zeros(1), empty, none_behind),
+            (rays, torch.zeros(1), empty, none_behind),
+            (rays * 0, torch.ones(1), empty, none_behind),
+            (rays * 0, torch.zeros(1), red, none_behind),
+            (rays * 0, torch.zeros(1), empty, behind),
         )
     )
     plain = dit(torch.cat([x, torch.zeros(1, dit.config.in_channels - 48, 2, 4, 4)], 1), level, text)
@@ -71,6 +74,19 @@ def test_steering_reaches_the_network_and_zeros_do_not() -> None:
     assert float((path - plain).abs().max()) > 1e-3
     assert float((switch - plain).abs().max()) > 1e-4
     assert float((blocked - plain).abs().max()) > 1e-3
+    assert float((placed - plain).abs().max()) > 1e-3
+
+
+def test_guidance_moves_away_from_the_same_place_with_nothing_in_it() -> None:
+    rays, behind = torch.zeros(1, RAY_CHANNELS, 2, 4, 4), torch.rand(1, BACKDROP_CHANNELS, 2, 4, 4)
+    red = torch.rand(1, BLOCKING_CHANNELS, 2, 4, 4)
+    told, untold = steering_pair(rays, red, behind, torch.device("cpu"))
+    assert torch.equal(told[:, STEERING_CHANNELS:-BACKDROP_CHANNELS], red)
+    assert not untold[:, STEERING_CHANNELS:-BACKDROP_CHANNELS].any()
+    for channels in (told, untold, *steering_pair(rays, None, behind, torch.device("cpu"))):
+        assert channels.shape[1] == STEERING_CHANNELS + BLOCKING_CHANNELS + BACKDROP_CHANNELS
+        assert torch.equal(channels[:, -BACKDROP_CHANNELS:], behind)
+    assert all(c.shape[1] == STEERING_CHANNELS for c in steering_pair(rays, None, None, torch.device("cpu")))
 
 
 def test_frames_outside_of_time_have_no_blocking() -> None:

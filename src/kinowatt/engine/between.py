@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 
 from kinowatt.engine.camera_path import monotone
-from kinowatt.engine.standing import points, projected
+from kinowatt.engine.standing import projected
 from kinowatt.models import precision
 from kinowatt.models.blocking import Blocking, covers, nearest_first
+from kinowatt.models.ground import points
 from kinowatt.models.interpolator import Flow, Interpolator
 
 AROUND = 11  # pixels a side in which the frames before and after are compared, in pictures of 128 rows

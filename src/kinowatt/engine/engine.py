@@ -18,6 +18,7 @@ from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Prediction
 from kinowatt.energy.processors import cpu_name
 from kinowatt.engine import conditioning, cost, enlarge, standing
+from kinowatt.engine.backdrop import Backdrop, backdrop
 from kinowatt.engine.between import Between
 from kinowatt.engine.budget import Pace, fitted, measured, most_steps
 from kinowatt.engine.camera_path import rays_of
@@ -205,20 +206,21 @@ class Engine:
         with meter.phase("text"):
             blocking = self.blocking(plan, known)
         dice = replace(standing.dice(plan, self._path(plan), self.model.spec), blocking=blocking)
+        behind = self._backdrop(plan, known)
         between = self._between(plan, blocking)
         if plan.roll is not None:
             assert isinstance(self.model, Model)
             with tempfile.TemporaryDirectory(prefix="kinowatt-") as folder, meter.phase("denoise"):
                 decoding = functools.partial(meter.phase, "decode")
                 own, network = aside or Path(folder), self.runtime.denoiser
-                rollout = Rollout(plan, self.model, network, self.device, own, decoding, dice, self.step_caches, between)
+                rollout = Rollout(plan, self.model, network, self.device, own, decoding, dice, self.step_caches, between, behind)
                 rollout.give(known)
                 del known  # as long as the clip
                 limit = None if pace is None else pace.left
                 frames_TCHW, past = rollout.run(text, anchors, self._path(plan), told, resume, limit)
             return frames_TCHW, notes + self._losses(plan, plan.roll.window), past, plan.roll.steps
         whole = Whole(plan, self.model, self.runtime, self.device, self.step_caches, dice, between)
-        steering = self._steering(plan, known, blocking)
+        steering = self._steering(plan, known, blocking, behind)
         with meter.phase("denoise"):
             latents, steps, more = whole.denoise(text, known, steering, told, resume, None if pace is None else pace.left)
         notes += [*more, *self._losses(plan, known.ceiling_1F.shape[1])]
@@ -301,17 +303,30 @@ class Engine:
         things = None if blocking is None else blocking.things()
         return Between(torch.from_numpy(rows_T44), focus_m, things, model.codec.stride[0], model.interpolator)
 
-    def _steering(self, plan: Plan, known: conditioning.Known, blocking: Blocking | None) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """The channels of a camera path and of a blocking, and those of the path alone: guidance moves away from a clip of which nothing
-        is told. None with neither. ShotError for a model that follows no path."""
+    def _backdrop(self, plan: Plan, known: conditioning.Known) -> Backdrop | None:
+        """None where footage is given, of whose place nothing is known, and for networks that are shown none."""
+        model, inside = self.model, known.ceiling_1F.shape[1] - known.outside
+        if not isinstance(model, Model) or model.painter is None or not model.dit.config.sees_backdrop:
+            return None
+        if bool((known.ceiling_1F[:, :inside] < 1.0).any()):
+            return None
+        return backdrop(plan, self._path(plan), model.painter, model.spec)
+
+    def _steering(
+        self, plan: Plan, known: conditioning.Known, blocking: Blocking | None, behind: Backdrop | None
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """The channels of a camera path, of a blocking and of what is behind it, and those without the blocking: guidance moves away from
+        the same place with nothing in it. None with none of them. ShotError for a model that follows no path."""
         path, codec = self._path(plan), self.model.codec
-        if not path and blocking is None:
+        if not path and blocking is None and behind is None:
             return None
         frames, height, width = known.latents_1CFHW.shape[2:]
         rays = torch.zeros(1, RAY_CHANNELS, frames, height, width)
         if path:
             rays = rays_of(path, plan.frames, self.model.spec.fps, (height, width), codec.stride[0], known.outside)
-        return steering_pair(rays, None if blocking is None else blocking.channels(height, width), self.device)
+        painted = None if blocking is None else blocking.channels(height, width)
+        seen = None if behind is None else behind.of(0, frames - known.outside, height, width)
+        return steering_pair(rays, painted, seen, self.device)
 
     def _fit(self, plan: Plan) -> tuple[list[Anchor], list[str]]:
         """The anchors at the size and rate of the clip, and what was cut off them."""

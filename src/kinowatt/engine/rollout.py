@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from kinowatt.engine import conditioning
+from kinowatt.engine.backdrop import Backdrop
 from kinowatt.engine.between import Between
 from kinowatt.engine.camera_path import rows_of
 from kinowatt.engine.canvas import picture
@@ -196,6 +197,7 @@ class Rollout:
     dice: Dice
     step_caches: Sequence[StepCache] = ()
     between: Between | None = None  # how frames between latents are drawn; None: as the codec does
+    behind: Backdrop | None = None  # what stands there, where the network is shown one
     past: Anchor | None = None  # where the clip goes on from latents
     pieces: dict[int, Piece] = field(default_factory=dict)  # of what is known
     beside: torch.Tensor | None = None  # latents outside of time
@@ -241,7 +243,7 @@ class Rollout:
                 if pace is not None:
                     pace(rolling.done)
                 begin = rolling.begin
-                if steer is not None or blocking is not None:
+                if steer is not None or blocking is not None or self.behind is not None:
                     told, untold = self._steering(steer, blocking, begin)
                     for each in guided:
                         each.cond = replace(each.cond, steering_BCFHW=told, steering_null_BCFHW=untold)
@@ -285,15 +287,16 @@ class Rollout:
         return self.denoiser(torch.cat([x_BCFHW, beside], 2), level, text_BLD)[:, :, :-count]
 
     def _steering(self, steer: tuple[np.ndarray, float] | None, blocking: Blocking | None, begin: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Channels of the camera's path for the window, relative to where it begins, as in training, and of what stands there; and those
-        of the path alone, from which guidance moves away."""
+        """Channels of the camera's path for the window, relative to where it begins, as in training, of what stands there, and of
+        what is behind; and those without what stands there, from which guidance moves away."""
         stride, window = self.codec.stride[0], self.roll.window
         rays = torch.zeros(1, RAY_CHANNELS, window, *self._size)
         if steer is not None:
             rows = torch.from_numpy(steer[0][stride * begin :][: self._frames_of(window)])
             rays = ray_maps(rows, steer[1], *self._size, stride)[None]
         painted = None if blocking is None else blocking.of(begin, window).channels(*self._size)
-        return steering_pair(rays, painted, self.device)
+        seen = None if self.behind is None else self.behind.of(begin, window, *self._size)
+        return steering_pair(rays, painted, seen, self.device)
 
     def _begin(self, resume: State | None) -> Rolling:
         channels = self.codec.channels

@@ -18,12 +18,12 @@ from kinowatt.engine.camera_path import rows_of
 from kinowatt.engine.plan import Plan
 from kinowatt.models import vae
 from kinowatt.models.blocking import Blocking, covers, nearest_first
+from kinowatt.models.ground import points
 from kinowatt.models.spec import ModelSpec
 from kinowatt.shot import CameraKey
 from kinowatt.worlds.toybox import camera
 from kinowatt.worlds.toybox.scene import MOVES, SHOTS
 
-FAR = 40.0  # as far as the horizon, in units of the distance to what the camera looks at
 LOOK_BACK = 16  # frames in which the places of a picture are looked for, the oldest first
 
 
@@ -190,20 +190,6 @@ class _Things:
         pixel_BN = torch.where(owner_BN >= 0, there, pixel_BN)
         same = self.frame(j)[0].gather(1, pixel_BN) == owner_BN
         return pixel_BN, torch.where(owner_BN >= 0, inside, seen_BN) & same
-
-
-def points(rows_BF44: torch.Tensor, focus_B: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each pixel's ray meets the ground (B, F, N, 3), and whether (B, F, N) it goes far: then the ray itself. With a focus of 0 all
-    of them go far."""
-    y = 1.0 - (torch.arange(height, device=rows_BF44.device) + 0.5) * 2.0 / height
-    x = ((torch.arange(width, device=rows_BF44.device) + 0.5) * 2.0 / width - 1.0) * width / height
-    y_N, x_N = y.repeat_interleave(width), x.repeat(height)
-    place, focal = rows_BF44[..., None, 0, :3], rows_BF44[..., None, 0, 3:]
-    right, up, forward = (rows_BF44[..., None, i, :3] for i in (1, 2, 3))
-    ray = right * x_N[:, None] + up * y_N[:, None] + forward * focal
-    steps = -place[..., 2] / ray[..., 2].clamp(max=-1e-6)
-    far = (ray[..., 2] > -1e-6) | (steps <= 0) | (steps * ray.norm(dim=-1) > FAR * focus_B[:, None, None].to(ray))
-    return torch.where(far[..., None], ray, place + steps[..., None] * ray), far
 
 
 def projected(point_BN3: torch.Tensor, far_BN: torch.Tensor, rows_B44: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

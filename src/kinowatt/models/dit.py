@@ -30,6 +30,7 @@ from kinowatt.models.layers import (
     rotary_table,
     sinusoid,
 )
+from kinowatt.models.painter import BACKDROP_CHANNELS
 from kinowatt.models.steering import STEERING_CHANNELS
 
 
@@ -63,11 +64,16 @@ class DiTConfig:
         """Width D of a token."""
         return self.heads * self.head_dim
 
+    @property
+    def sees_backdrop(self) -> bool:
+        """Whether the folded pixels are a blocking's with those of a backdrop behind them."""
+        return self.blocking >= BLOCKING_CHANNELS + BACKDROP_CHANNELS
+
 
 # One latent a token: at spark's sizes many a thing is no larger than a token of 2x2 latents (docs/decisions/0009).
 SPARKS = DiTConfig(
-    heads=4, head_dim=40, ffn_dim=640, layers=8, text_dim=160, in_channels=48 + STEERING_CHANNELS + BLOCKING_CHANNELS, patch=(1, 1, 1),
-    ends=64, blocking=BLOCKING_CHANNELS,
+    heads=4, head_dim=40, ffn_dim=640, layers=8, text_dim=160, in_channels=48 + STEERING_CHANNELS + BLOCKING_CHANNELS + BACKDROP_CHANNELS,
+    patch=(1, 1, 1), ends=64, blocking=BLOCKING_CHANNELS + BACKDROP_CHANNELS,
 )  # fmt: skip
 DITS = {
     "xs": SPARKS,  # for two CPU cores
@@ -89,15 +95,18 @@ class VideoDiT(nn.Module):
         self.proj_out = nn.Linear(width, config.out_channels * config.patch[0] * config.patch[1] * config.patch[2])
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)
         self.ends = None if config.ends is None else Ends(config.out_channels, config.ends, width, config.blocking)
+        # How much of the backdrop each token lets through to what is clean.
+        self.behind = nn.Linear(width, 1) if config.sees_backdrop else None
         self.spread: Spread | None = None
         self._places: dict[tuple[int, int, int], Places] = {}
         self._start_small()
 
     def _start_small(self) -> None:
         """Begin as the identity: gates and output at zero, as the DiT paper found best (adaLN-Zero)."""
-        for linear in (self.condition_embedder.time_proj, self.proj_out):
-            nn.init.zeros_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        for linear in (self.condition_embedder.time_proj, self.proj_out, self.behind):
+            if linear is not None:
+                nn.init.zeros_(linear.weight)
+                nn.init.zeros_(linear.bias)
         for block in self.blocks:
             with torch.no_grad():
                 block.scale_shift_table.zero_()  # type: ignore[operator]
@@ -143,7 +152,8 @@ class VideoDiT(nn.Module):
         x_BLD, fine = x.flatten(2).transpose(1, 2), None
         if self.ends is not None:
             x_BLD, fine = self.ends.first(self._pixels(x_BCFHW).to(x.dtype), x_BLD, time_BFD)
-        flow = Flow(x_BLD, time_BFD, modulation_BF6D, text_BLD, self.places(size, x.device), fine)
+        behind = x_BCFHW[:, -BACKDROP_CHANNELS:][:, : self.config.out_channels] if self.config.sees_backdrop else None
+        flow = Flow(x_BLD, time_BFD, modulation_BF6D, text_BLD, self.places(size, x.device), fine, behind)
         return flow if self.spread is None else self.spread.part(flow)
 
     def _pixels(self, x_BCFHW: torch.Tensor) -> torch.Tensor:
@@ -167,13 +177,18 @@ class VideoDiT(nn.Module):
         x = modulate(_norm(x_BLD, self.config.eps), shift, scale).to(x_BLD.dtype)
         f, h, w = flow.places.size
         pf, ph, pw = self.config.patch
-        return added + rearrange(self.proj_out(x), "b (f h w) (p q r c) -> b c (f p) (h q) (w r)", f=f, h=h, w=w, p=pf, q=ph, r=pw)
+        out: torch.Tensor = rearrange(self.proj_out(x), "b (f h w) (p q r c) -> b c (f p) (h q) (w r)", f=f, h=h, w=w, p=pf, q=ph, r=pw)
+        if self.behind is not None:
+            assert flow.behind_BCFHW is not None
+            through = self.behind(x).transpose(1, 2).unflatten(2, (f, h, w))  # a token is a latent here
+            out = out - through * flow.behind_BCFHW
+        return added + out
 
 
 @dataclass(frozen=True, eq=False)
 class Flow:
     """One pass on its way through the blocks: tokens as they entered, time and modulation per latent frame, text, places, and, where
-    the network has ends, the picture that they see."""
+    the network has ends or is shown a backdrop, the picture that they see and its colours."""
 
     x_BLD: torch.Tensor
     time_BFD: torch.Tensor
@@ -181,6 +196,7 @@ class Flow:
     text: torch.Tensor | Sequence[Context]
     places: Places
     fine_BFHWE: torch.Tensor | None = None
+    behind_BCFHW: torch.Tensor | None = None
 
 
 class Spread(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from kinowatt.models.blocking import BLOCKING_CHANNELS
 from kinowatt.models.protocols import Denoiser
 
 RAY_CHANNELS = 7  # direction x, y, z | place x, y, z | 1 where a path is given
@@ -35,23 +36,29 @@ def ray_maps(rows_T44: torch.Tensor, focus_m: float, height: int, width: int, st
     return torch.cat([ray_F3HW, place_F3[..., None, None].expand(-1, -1, height, width), given], 1).transpose(0, 1)
 
 
-def steering(rays_BCFHW: torch.Tensor, guided_B: torch.Tensor, blocking_BCFHW: torch.Tensor | None = None) -> torch.Tensor:
+def steering(rays_BCFHW: torch.Tensor, guided_B: torch.Tensor, *folded_BCFHW: torch.Tensor) -> torch.Tensor:
     """Channels (B, STEERING_CHANNELS, F, H, W) of ray maps (zeros: no path) and of the switch, per clip.
 
-    Behind them those of a blocking (blocking.py), for networks that are shown one; where it has fewer frames, the last have none.
+    Behind them those of folded pixels, for networks that are shown some: a blocking (blocking.py), then a backdrop (painter.py); where
+    they have fewer frames, the last have none.
     """
     switch = guided_B.to(rays_BCFHW)[:, None, None, None, None].expand(-1, 1, *rays_BCFHW.shape[2:])
     parts = [rays_BCFHW, switch]
-    if blocking_BCFHW is not None:
-        parts.append(F.pad(blocking_BCFHW, (0, 0, 0, 0, 0, rays_BCFHW.shape[2] - blocking_BCFHW.shape[2])).to(rays_BCFHW))
+    parts += [F.pad(part, (0, 0, 0, 0, 0, rays_BCFHW.shape[2] - part.shape[2])).to(rays_BCFHW) for part in folded_BCFHW]
     return torch.cat(parts, 1)
 
 
-def steering_pair(rays_BCFHW: torch.Tensor, blocking_BCFHW: torch.Tensor | None, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Channels of a path and of a blocking, and those of the path alone: guidance moves away from a clip of which nothing is told."""
+def steering_pair(
+    rays_BCFHW: torch.Tensor, blocking_BCFHW: torch.Tensor | None, backdrop_BCFHW: torch.Tensor | None, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Channels of a path, of a blocking and of a backdrop, and those without the blocking: guidance moves away from the same place of which
+    it is not told what stands there."""
     off = torch.zeros(len(rays_BCFHW))
-    nothing = None if blocking_BCFHW is None else torch.zeros_like(blocking_BCFHW)
-    return steering(rays_BCFHW, off, blocking_BCFHW).to(device), steering(rays_BCFHW, off, nothing).to(device)
+    if blocking_BCFHW is None and backdrop_BCFHW is not None:
+        blocking_BCFHW = backdrop_BCFHW.new_zeros(len(rays_BCFHW), BLOCKING_CHANNELS, *backdrop_BCFHW.shape[2:])
+    folded = [part for part in (blocking_BCFHW, backdrop_BCFHW) if part is not None]
+    nothing = [torch.zeros_like(folded[0]), *folded[1:]] if folded else []
+    return steering(rays_BCFHW, off, *folded).to(device), steering(rays_BCFHW, off, *nothing).to(device)
 
 
 def steered(denoiser: Denoiser, channels_BCFHW: torch.Tensor) -> Denoiser:

@@ -14,6 +14,7 @@ import torch
 
 from kinowatt.models import precision
 from kinowatt.models.dit import VideoDiT
+from kinowatt.models.painter import Painter
 from kinowatt.models.specs import SPARK
 from kinowatt.models.steering import steered
 from kinowatt.train.latents import Draw
@@ -30,8 +31,8 @@ class DistilTask(SparkTask):
 
     name = "distil"
 
-    def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float) -> None:
-        super().__init__(recipe, cache, device, deadline)
+    def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float, painter: Painter | None) -> None:
+        super().__init__(recipe, cache, device, deadline, painter)
         self.lr *= LR_SHARE
         self.teacher = copy.deepcopy(self.model)
 

@@ -32,6 +32,7 @@ Size = tuple[int, int, int]  # latent frames, rows, columns
 HALF = 2  # clips are rendered at so much less than their size
 KEPT = ("latents", "looks", "cameras", "focus", "tracks", "things", "ways")
 NAMING = ("count", "size", "pattern", "material", "color", "kind")  # slots of the lexicon that tell of things
+SQUARE_M = 1.25  # a side of those of the toybox's floors
 FEWER_SHARE = 0.6  # of captions that a director hears in part
 PAINTED_SHARE = 0.2  # of clips of which a director hears that all things have one colour
 UNKNOWN_SHARE = 0.15  # of captions with words that the lexicon does not know
@@ -115,10 +116,11 @@ def latent_blocks(folder: Path, blocks: Sequence[int], buckets: Sequence[Bucket]
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """A batch of one size: clean latents (B, C, F, H, W), token rows (B, L), ray maps (B, 7, F, H, W), close looks (B, C, 1, H, W), from
-    where the clips are seen, what stands where, and of which clips (B) that is told."""
+    """A batch of one size: clean latents (B, C, F, H, W), token rows (B, L) of their captions, those that are told, ray maps
+    (B, 7, F, H, W), close looks (B, C, 1, H, W), from where the clips are seen, what stands where, and of which clips (B) that is told."""
 
     clean_BCFHW: torch.Tensor
+    words_BL: torch.Tensor
     rows_BL: torch.Tensor
     rays_BCFHW: torch.Tensor
     looks_BCFHW: torch.Tensor
@@ -176,7 +178,10 @@ class LatentStore:
         for path in sorted(paths):
             tensors, config = weights.load(path)
             _, _, *size = tensors["latents"].shape
-            parts.setdefault((size[0], size[1], size[2]), []).append((tensors, [Seen.from_json(row) for row in config["seen"]]))
+            seen = [Seen.from_json(row) for row in config["seen"]]
+            floors = [n for n in range(len(seen) // 2, len(seen)) if seen[n].fields.get("ground") == "checker"]  # that are mirrored
+            tensors["cameras"][floors] = stepped_aside(tensors["cameras"][floors])
+            parts.setdefault((size[0], size[1], size[2]), []).append((tensors, seen))
         self._shelves = {
             size: _Shelf(
                 **{k: torch.cat([t[k] for t, _ in found]) for k in KEPT},
@@ -199,7 +204,7 @@ class LatentStore:
         each = zip(cameras.rows_BF44, cameras.focus_B.tolist(), strict=True)
         rays = torch.stack([ray_maps(rows_F44, focus_m, height, width, stride=1) for rows_F44, focus_m in each])
         stand = Blocking(shelf.tracks[pick[:, None], :, at].transpose(1, 2), shelf.things[pick])
-        return Draw(latents, rows, rays, shelf.looks[pick], cameras, stand, torch.ones(batch, dtype=torch.bool))
+        return Draw(latents, rows, rows, rays, shelf.looks[pick], cameras, stand, torch.ones(batch, dtype=torch.bool))
 
     def told(self, batch: int, generator: torch.Generator, frames: int, split: str = "train") -> Told:
         """What a director would tell of random clips of one size, of as many latent frames from anywhere in them.
@@ -247,6 +252,11 @@ class LatentStore:
         share = torch.tensor([float(len(self._shelves[s].seen)) for s in sizes])
         shelf = self._shelves[sizes[int(torch.multinomial(share, 1, generator=generator))]]
         return shelf, torch.randint(len(shelf.seen), (batch,), generator=generator)
+
+
+def stepped_aside(cameras_NT44: torch.Tensor) -> torch.Tensor:
+    """Cameras one square beside: a mirrored floor of squares has the dark ones where the light ones were."""
+    return torch.cat([cameras_NT44[:, :, :1] + torch.tensor([SQUARE_M, 0.0, 0.0, 0.0]), cameras_NT44[:, :, 1:]], 2)
 
 
 def repainted(seen: Seen, color: str) -> Seen | None:

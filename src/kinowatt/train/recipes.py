@@ -28,6 +28,8 @@ class Recipe:
     director_lr: float
     observer_batch: int
     observer_lr: float
+    painter_batch: int
+    painter_lr: float
     interpolator_batch: int
     interpolator_crop: int  # pixels a side
     interpolator_blocks: int  # every frame of which is rendered
@@ -57,6 +59,8 @@ CPU = Recipe(
     director_lr=1.5e-3,
     observer_batch=64,
     observer_lr=1.5e-3,
+    painter_batch=128,
+    painter_lr=2e-3,
     interpolator_batch=16,
     interpolator_crop=96,
     interpolator_blocks=16,
@@ -82,6 +86,8 @@ RECIPES = {
         director_lr=1.5e-3,
         observer_batch=8,
         observer_lr=1.5e-3,
+        painter_batch=8,
+        painter_lr=2e-3,
         interpolator_batch=2,
         interpolator_crop=32,
         interpolator_blocks=2,
@@ -122,6 +128,8 @@ RECIPES = {
         director_lr=1.5e-3,
         observer_batch=64,
         observer_lr=1.5e-3,
+        painter_batch=256,
+        painter_lr=2e-3,
         interpolator_batch=64,
         interpolator_crop=128,
         interpolator_blocks=48,

@@ -19,6 +19,7 @@ from kinowatt.errors import WeightsError
 from kinowatt.models import precision, vae, weights
 from kinowatt.models.blocking import Blocking, covers
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
+from kinowatt.models.painter import BACKDROP_CHANNELS, Painter
 from kinowatt.models.protocols import Denoiser
 from kinowatt.models.steering import steered, steering
 from kinowatt.models.text import TextConfig, TextEncoder
@@ -30,6 +31,7 @@ from kinowatt.train.shard import Rows
 from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
 
 PATH_SHARE = 0.5  # of clips whose camera path is given as rays
+BACKDROP_SHARE = 0.8  # of clips whose backdrop is shown: there is none of footage that people bring
 WORDS_ALONE, BLOCKING_ALONE = 0.15, 0.05  # of clips: told no blocking, or nothing but that
 REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside of time
 SHORT, SHORT_SHARE = 5, 0.5  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
@@ -37,6 +39,7 @@ STILL_SHARE = 0.4  # of batches: single frames of clips, of which there are more
 STILLS_PER_CLIP = 8
 OF_THINGS = 4.0  # what a pixel of a thing counts: things are a tenth of the picture, and what people look at
 WIDER = 1.3  # than its ellipse is what counts as a thing
+BEHIND = "dit.behind."  # by name: lets nothing through at first
 BLOCKS, ADDING = "dit.blocks.", ("to_out", "ffn.net.2", "scale_shift_table")  # by name: what a block adds goes through these
 
 
@@ -58,7 +61,7 @@ class Spark(nn.Module):
         embed = mine["text.embed.weight"]
         try:
             theirs = {k: v.float() for k, v in tensors.items()}
-            theirs = self._deeper(theirs, config["dit"]["layers"])
+            theirs = {k: v for k, v in mine.items() if k.startswith(BEHIND)} | self._deeper(theirs, config["dit"]["layers"])
             for name in ("dit.patch_embedding.weight", "dit.ends.conv_in.weight"):
                 old = theirs[name]
                 theirs[name] = torch.cat([old, torch.zeros_like(mine[name][:, old.shape[1] :])], 1)
@@ -97,7 +100,7 @@ class Spark(nn.Module):
 @dataclass(frozen=True, eq=False)
 class Lesson:
     """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path), from where the clips are seen, what
-    stands where (no things: it is not told), of which clips (B) that is told, and, or None, what stands beside."""
+    stands where (no things: it is not told), of which clips (B) that is told, backdrops (zeros: none), and, or None, what stands beside."""
 
     clean_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
@@ -105,6 +108,7 @@ class Lesson:
     cameras: Cameras
     blocking: Blocking
     told_B: torch.Tensor
+    backdrop_BCFHW: torch.Tensor
     beside_BCFHW: torch.Tensor | None
 
     def noised(self, recipe: Recipe, generator: torch.Generator) -> Noised:
@@ -120,7 +124,7 @@ class Lesson:
         """Channels of steering, with the switch for guidance in one pass at `switch`."""
         height, width = self.clean_BCFHW.shape[3:]
         told = self.blocking.channels(height, width, self.told_B)
-        return steering(self.rays_BCFHW, torch.full((len(self.rows_BL),), switch), told).to(self.clean_BCFHW)
+        return steering(self.rays_BCFHW, torch.full((len(self.rows_BL),), switch), told, self.backdrop_BCFHW).to(self.clean_BCFHW)
 
 
 def weights_of(blocking: Blocking, height: int, width: int, of_things: float, rest: float) -> torch.Tensor:
@@ -136,8 +140,11 @@ class SparkTask:
 
     name, ema_decay = "spark", 0.999
 
-    def __init__(self, recipe: Recipe, cache: Path, device: torch.device, deadline: float, world: World | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, cache: Path, device: torch.device, deadline: float, painter: Painter | None, world: World | None = None
+    ) -> None:
         self.recipe, self.device, self.lr, self.world = recipe, device, recipe.spark_lr, world
+        self.painter = painter
         dit = DITS[recipe.dit]
         self.model = Spark(dit, TextConfig(language.VOCABULARY, width=dit.text_dim))
         self.module: nn.Module = self.model
@@ -189,9 +196,14 @@ class SparkTask:
             rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)
             beside = beside.to(self.device).float()
         told = draw.told_B.to(self.device)
+        shown = torch.rand(len(clean), generator=generator) < BACKDROP_SHARE
+        backdrop = clean.new_zeros(len(clean), BACKDROP_CHANNELS, *clean.shape[2:], dtype=torch.float32)
+        if self.painter is not None:
+            backdrop = self.painter.paint(draw.cameras.rows_BF44, draw.cameras.focus_B, draw.words_BL, *clean.shape[3:])
+        backdrop = (backdrop * shown[:, None, None, None, None]).to(self.device)
         return Lesson(
             clean.to(self.device).float(), draw.rows_BL.to(self.device), rays, draw.cameras.to(self.device),
-            draw.blocking.to(self.device).only(told), told, beside,
+            draw.blocking.to(self.device).only(told), told, backdrop, beside,
         )  # fmt: skip
 
     def _loss(self, draw: Draw, generator: torch.Generator, of_things: float, rest: float = 1.0) -> torch.Tensor:
