@@ -90,6 +90,8 @@ def test_networks_that_never_saw_a_backdrop_see_none(small_model: Path, tmp_path
     sizes = config["dit"] | {"in_channels": config["dit"]["in_channels"] - BACKDROP_CHANNELS, "blocking": BLOCKING_CHANNELS}
     tensors["dit.patch_embedding.weight"] = tensors["dit.patch_embedding.weight"][:, :-BACKDROP_CHANNELS].contiguous()
     tensors["dit.ends.conv_in.weight"] = tensors["dit.ends.conv_in.weight"][:, : -BACKDROP_CHANNELS // 4].contiguous()
+    for name in ("weight", "bias"):
+        del tensors[f"dit.behind.{name}"]
     weights.save(tmp_path / "denoiser.safetensors", tensors, config | {"dit": sizes})
     for name in ("codec", "interpolator", "painter", "director", "observer"):
         (tmp_path / f"{name}.safetensors").write_bytes((small_model / f"{name}.safetensors").read_bytes())

@@ -17,7 +17,7 @@ from kinowatt.engine.load import load
 from kinowatt.engine.plan import fill
 from kinowatt.engine.ways import Ways
 from kinowatt.models import model, vae
-from kinowatt.models.blocking import COLORS, Blocking
+from kinowatt.models.blocking import BLOCKING_CHANNELS, COLORS, Blocking
 from kinowatt.models.director import FRAMES, SLOTS, Director
 from kinowatt.models.model import Model
 from kinowatt.models.specs import SPARK
@@ -208,7 +208,7 @@ def test_the_network_is_shown_it(small_model: Path, seconds: float, monkeypatch:
     engine_model = engine.model
     assert isinstance(engine_model, Model)
     channels = engine_model.dit.config.blocking
-    told_, untold = seen[-1][0, -channels:], seen[-1][1, -channels:]
+    told_, untold = (one[-channels:][:BLOCKING_CHANNELS] for one in seen[-1][:2])
     given = told_.unflatten(0, (-1, vae.SMALL**2))[-1]
     assert bool((given == 1.0).all()), "it is told that it is told"
     assert not untold.any()
