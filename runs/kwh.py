@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 BUDGET_Wh = 1000.0
-RUNS = ("codec", "decoder", "interpolator", "painter", "director", "observer", "spark", "retouch", "distil")
+RUNS = ("codec", "decoder", "interpolator", "painter", "director", "poser", "observer", "spark", "retouch", "distil")
 STARTED = "the weights that it started from"  # counted in their own receipts
 
 

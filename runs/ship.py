@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kinowatt.models import specs, weights
 
-FILES = tuple(f"{name}.safetensors" for name in ("codec", "denoiser", "director", "interpolator", "observer"))
+FILES = tuple(f"{name}.safetensors" for name in ("codec", "denoiser", "director", "interpolator", "observer", "painter", "poser"))
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# spark from nothing, as it ships: world, codec, interpolator, painter, director, observer, denoiser, distillation, exam. Prints the
+# spark from nothing, as it ships: world, codec, interpolator, painter, director, poser, observer, denoiser, distillation, exam. Prints the
 # kilowatt-hours that it took.
 #
 #   runs/spark.sh [cpu|gpu|tiny] [FOLDER]
@@ -11,9 +11,9 @@ recipe="${1:-cpu}"
 folder="${2:-runs/checkpoints/spark-$recipe}"
 large="$recipe" more=""
 case "$recipe" in
-  cpu) codec=25 interpolator=25 painter=10 director=50 observer=15 spark=260 distil=60 large=cpu-256 more=85 ;;
-  gpu) codec=9 interpolator=3 painter=1 director=3 observer=2 spark=9 distil=5 ;;
-  tiny) codec=.3 interpolator=.2 painter=.1 director=.1 observer=.1 spark=.2 distil=.2 more=.1 ;;
+  cpu) codec=25 interpolator=25 painter=20 director=50 poser=20 observer=15 spark=260 distil=60 large=cpu-256 more=85 ;;
+  gpu) codec=9 interpolator=3 painter=1 director=3 poser=1 observer=2 spark=9 distil=5 ;;
+  tiny) codec=.3 interpolator=.2 painter=.1 director=.1 poser=.1 observer=.1 spark=.2 distil=.2 more=.1 ;;
   *) echo "runs/spark.sh: the recipe is cpu, gpu or tiny, not $recipe" >&2; exit 2 ;;
 esac
 train() { # what, recipe, minutes, folder, more
@@ -23,6 +23,7 @@ train codec "$recipe" "$codec" "$folder" ""
 train interpolator "$large" "$interpolator" "$folder" ""
 train painter "$recipe" "$painter" "$folder" ""
 train director "$recipe" "$director" "$folder" ""
+train poser "$recipe" "$poser" "$folder" ""
 train observer "$recipe" "$observer" "$folder" ""
 train spark "$recipe" "$spark" "$folder" ""
 last="$folder"

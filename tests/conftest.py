@@ -20,6 +20,7 @@ from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.interpolator import Interpolator, InterpolatorConfig
 from kinowatt.models.observer import Observer, ObserverConfig
 from kinowatt.models.painter import Painter, PainterConfig
+from kinowatt.models.poser import Poser, PoserConfig
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CodecConfig, VideoCodec
 
@@ -84,9 +85,10 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in interpolator.steps:  # zero at the start, as if nothing moved
         torch.nn.init.normal_(step.conv_out.weight, std=0.1)
     weights.save(folder / "interpolator.safetensors", dict(interpolator.state_dict()), {"interpolator": dataclasses.asdict(levels)})
-    paints = PainterConfig(width=16, layers=1, text_width=16)
+    paints = PainterConfig(width=16, layers=1, thing_width=16, thing_layers=1, text_width=16)
     painter = Painter(paints, language.VOCABULARY)
-    torch.nn.init.normal_(painter.outward.weight)  # zero at the start, as if all were of one colour
+    for network in (painter.place, painter.things):  # zero at the start, as if all were of one colour
+        torch.nn.init.normal_(network.outward.weight)
     painted = {"painter": dataclasses.asdict(paints), "vocabulary": list(language.VOCABULARY)}
     weights.save(folder / "painter.safetensors", dict(painter.state_dict()), painted)
     dit = dataclasses.replace(DITS["xs"], layers=2)
@@ -103,6 +105,11 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.nn.init.normal_(director.outward.weight, std=0.5)
     told = {"director": dataclasses.asdict(directs), "vocabulary": list(language.VOCABULARY)}
     weights.save(folder / "director.safetensors", dict(director.state_dict()), told)
+    turns = PoserConfig(width=32, heads=2, layers=1, text_width=16)
+    poser = Poser(turns, language.VOCABULARY)
+    torch.nn.init.normal_(poser.outward.weight, std=0.5)
+    turned = {"poser": dataclasses.asdict(turns), "vocabulary": list(language.VOCABULARY)}
+    weights.save(folder / "poser.safetensors", dict(poser.state_dict()), turned)
     looks = ObserverConfig(widths=(8, 8, 8))
     observer = Observer(looks)
     torch.nn.init.zeros_(observer.leave[-1].bias)  # it finds something in any picture

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from kinowatt.clip import Clip
+from kinowatt.engine import conditioning, rollout
 from kinowatt.engine import engine as engines
-from kinowatt.engine import rollout
 from kinowatt.engine.backdrop import backdrop, land
 from kinowatt.engine.load import load
 from kinowatt.engine.plan import fill
@@ -34,9 +34,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor | None]:
     pair = steering.steering_pair
 
     def watched(
-        rays: torch.Tensor, blocking: torch.Tensor | None, behind: torch.Tensor | None, device: torch.device
+        rays: torch.Tensor, blocking: torch.Tensor | None, behind: tuple[torch.Tensor, torch.Tensor] | None, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        found.append(behind)
+        found.append(None if behind is None else torch.cat(behind))
         return pair(rays, blocking, behind, device)
 
     for module in (engines, rollout):
@@ -55,7 +55,8 @@ def test_clips_from_words_have_a_backdrop_and_those_from_footage_have_none(small
     engine.generate(shot(anchors=(Anchor(grey, OUTSIDE),)))
     for behind in shown:
         assert behind is not None
-        assert behind.shape == (1, BACKDROP_CHANNELS, 5, 3, 4)
+        assert behind.shape == (2, BACKDROP_CHANNELS, 5, 3, 4)
+        assert not torch.equal(*behind), "with what stands there, and without"
         assert not torch.equal(behind[:, :, 0], behind[:, :, 4]), "the camera pans"
     assert len(shown) == 2
     shown.clear()
@@ -73,7 +74,10 @@ def test_a_rolling_window_sees_the_backdrop_of_the_whole_clip(small_model: Path,
     engine.generate(long)
     assert plan.roll is not None
     ((at, _),) = plan.scenes
-    whole = backdrop(plan, (), engine.model.painter, engine.model.spec).of(0, plan.roll.frames, 3, 4)
+    known = conditioning.build((), engine.model.codec, plan.frames, 64, 48, engine.model.spec.fps)
+    stand = engine.blocking(plan, known)
+    assert stand is not None
+    whole = torch.cat(backdrop(plan, (), engine.model.painter, stand, engine.model.spec).of(0, plan.roll.frames, 3, 4))
     assert not torch.equal(whole[:, :, at - 1], whole[:, :, at]), "another place"
     parts = [part for part in shown if part is not None]
     begins = [plan.roll.begin(done) for done in range(plan.roll.total)]
@@ -93,7 +97,7 @@ def test_networks_that_never_saw_a_backdrop_see_none(small_model: Path, tmp_path
     for name in ("weight", "bias"):
         del tensors[f"dit.behind.{name}"]
     weights.save(tmp_path / "denoiser.safetensors", tensors, config | {"dit": sizes})
-    for name in ("codec", "interpolator", "painter", "director", "observer"):
+    for name in ("codec", "interpolator", "painter", "director", "poser", "observer"):
         (tmp_path / f"{name}.safetensors").write_bytes((small_model / f"{name}.safetensors").read_bytes())
     take = load(str(tmp_path), "cpu", Ways("torch")).generate(shot())
     assert take.clip.frames == 17

@@ -17,9 +17,10 @@ from kinowatt.engine.load import load
 from kinowatt.engine.plan import fill
 from kinowatt.engine.ways import Ways
 from kinowatt.models import model, vae
-from kinowatt.models.blocking import BLOCKING_CHANNELS, COLORS, Blocking
+from kinowatt.models.blocking import BLOCKING_CHANNELS, COLORS, POSE, Blocking
 from kinowatt.models.director import FRAMES, SLOTS, Director
 from kinowatt.models.model import Model
+from kinowatt.models.poser import Poser, Stage
 from kinowatt.models.specs import SPARK
 from kinowatt.shot import END, OUTSIDE, START, Anchor, Camera, CameraKey, Shot
 from kinowatt.worlds.toybox.blocking import way
@@ -37,7 +38,7 @@ def told(shot: Shot, spark: Model, observed: bool = True) -> Blocking | None:
     plan = fill(replace(shot, size=(SIDE, SIDE)), SPARK)
     known = conditioning.build(plan.shot.anchors, spark.codec, plan.frames, SIDE, SIDE, SPARK.fps)
     assert spark.director is not None
-    return direct(plan, shot.camera.path, spark.director, spark.observer if observed else None, known, SPARK)
+    return direct(plan, shot.camera.path, spark.director, spark.poser, spark.observer if observed else None, known, SPARK)
 
 
 def rolling(frames: int, speed: float = 2.0, first: float = 30.0) -> Clip:
@@ -101,6 +102,43 @@ def test_a_picture_is_the_middle_of_a_clip(spark: Model) -> None:
     assert clip is not None
     assert picture is not None
     assert torch.equal(picture.tracks_BKFT, clip.tracks_BKFT[:, :, FRAMES // 2 : FRAMES // 2 + 1])
+
+
+def test_things_of_words_are_turned_and_go_on_turning(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a poser at random: what was told with a part before stays, and in footage nobody sees how things are turned."""
+    engine = load(str(small_model), "cpu", Ways("torch"))
+    assert isinstance(engine, Engine)
+    assert isinstance(engine.model, Model)
+    assert engine.model.poser is not None
+    parts_told = []
+    draw = Poser.draw
+
+    def watched(self: Poser, stage: Stage, noise: torch.Tensor, known: torch.Tensor, is_known: torch.Tensor) -> torch.Tensor:
+        made = draw(self, stage, noise, known, is_known)
+        parts_told.append((made, is_known))
+        return made
+
+    monkeypatch.setattr(Poser, "draw", watched)
+    one = engine.blocking(engine.plan(Shot("two red cubes on grass", seed=3, seconds=4.0)))
+    assert one is not None
+    assert one.poses_BKFP is not None
+    there = one.looks_BKL[0, :, 0] > 0
+    assert one.poses_BKFP.shape == (*one.tracks_BKFT.shape[:3], POSE)
+    assert not one.poses_BKFP[0, ~there].any()
+    (first, none), (second, known) = parts_told[:2]
+    assert not none.any()
+    shared = 3
+    assert known[0, there, :shared].all()
+    assert not known[0, :, shared:].any()
+    assert torch.allclose(first[0, :, -shared:], second[0, :, :shared])
+    again = engine.blocking(engine.plan(Shot("two red cubes on grass", seed=3, seconds=4.0)))
+    assert again is not None
+    assert again.poses_BKFP is not None
+    assert torch.equal(again.poses_BKFP, one.poses_BKFP)
+    held = engine.plan(Shot("two red cubes on grass", seed=3, anchors=(Anchor(rolling(5), START),)))
+    seen = conditioning.build(held.shot.anchors, engine.model.codec, held.frames, SIDE, SIDE, SPARK.fps)
+    footage = engine.blocking(held, seen)
+    assert footage is None or footage.poses_BKFP is None
 
 
 def test_parts_begin_on_the_side_that_is_given() -> None:

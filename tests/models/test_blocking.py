@@ -15,6 +15,7 @@ from kinowatt.models.blocking import (
     LOOKS,
     MOST,
     PAINTED,
+    POSE,
     TRACK,
     Blocking,
     in_picture,
@@ -80,6 +81,29 @@ def test_only_and_of_take_clips_and_frames() -> None:
     assert torch.equal(blocking.only(torch.tensor([True])).looks_BKL, blocking.looks_BKL)
     assert torch.equal(blocking.of(1, 2).tracks_BKFT, blocking.tracks_BKFT[:, :, 1:3])
     assert torch.equal(blocking.of(4, 3).tracks_BKFT[:, :, 2], blocking.tracks_BKFT[:, :, 4]), "it stands still after its end"
+
+
+def test_poses_go_where_their_things_go() -> None:
+    both = two(0.0, 0.0)
+    frames = both.tracks_BKFT.shape[2]
+    poses = torch.arange(MOST * frames * POSE).reshape(1, MOST, frames, POSE).float()
+    posed = Blocking(both.tracks_BKFT, both.looks_BKL, poses)
+    things, last = posed.things(), posed.of(frames - 1, 2)
+    assert things is not None
+    assert things.poses_BKFP is not None
+    assert torch.equal(things.poses_BKFP, poses[:, posed.looks_BKL[0, :, 0] > 0])
+    assert last.poses_BKFP is not None
+    assert torch.equal(last.poses_BKFP, poses[:, :, [-1, -1]])
+    each = posed.by_frame()
+    assert each.poses_BKFP is not None
+    assert torch.equal(each.poses_BKFP[1, :, 0], poses[0, :, 1])
+    assert torch.equal(each.tracks_BKFT[1, :, 0], posed.tracks_BKFT[0, :, 1])
+    assert len(each.looks_BKL) == frames
+    assert posed.only(torch.ones(1)).poses_BKFP is poses
+    assert both.by_frame().poses_BKFP is None
+    wide = posed.wider(2.0).tracks_BKFT
+    assert torch.equal(wide[..., 2:5], 2.0 * posed.tracks_BKFT[..., 2:5])
+    assert torch.equal(wide[..., [0, 1, 5]], posed.tracks_BKFT[..., [0, 1, 5]])
 
 
 def test_what_is_in_the_picture_is_not_hidden_and_not_cut_off() -> None:

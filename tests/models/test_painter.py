@@ -1,25 +1,29 @@
-"""A painter paints every pixel from its ray and the words alone, and a backdrop is folded as latents are."""
+"""A painter paints every pixel from its ray, the words and the thing in which it lies, and a backdrop is folded as latents are."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from kinowatt import language
 from kinowatt.errors import WeightsError
 from kinowatt.models import painter, vae, weights
+from kinowatt.models.blocking import LOOKS, MOST, POSE, TRACK, Blocking, looks
 from kinowatt.models.dit import DITS, VideoDiT
 from kinowatt.models.painter import BACKDROP, BACKDROP_CHANNELS, Painter, PainterConfig
-from kinowatt.worlds.toybox import camera
+from kinowatt.worlds.toybox import camera, physics
 
 
 def made() -> Painter:
     torch.manual_seed(0)
-    paints = Painter(PainterConfig(width=16, layers=2, text_width=32), language.VOCABULARY)
-    torch.nn.init.normal_(paints.outward.weight)
+    paints = Painter(PainterConfig(width=16, layers=2, thing_width=16, thing_layers=2, text_width=32), language.VOCABULARY)
+    for network in (paints.place, paints.things):
+        torch.nn.init.normal_(network.outward.weight)
     return paints.eval()
 
 
@@ -39,7 +43,7 @@ def test_a_backdrop_is_folded_and_says_that_it_is_there() -> None:
     assert bool((there == 1).all())
     assert BACKDROP_CHANNELS == BACKDROP * vae.SMALL**2
     pixels = painter.told(rows[:, 4:5], focus, 12, 16)[:, :, 0].flatten(2).transpose(1, 2)
-    own = paints(pixels, ids).transpose(1, 2).unflatten(2, (12, 16))
+    own = paints(pixels, paints.words(ids)).transpose(1, 2).unflatten(2, (12, 16))
     torch.testing.assert_close(vae.unfold(colours)[:, 4], own)
 
 
@@ -54,6 +58,51 @@ def test_words_and_cameras_change_what_is_painted_and_no_words_are_words_too() -
     assert torch.equal(grass[:, :, 0], grass[:, :, 8])
     panned = paints.paint(moved, focus, ids[:1], 4, 4)
     assert float((panned[:, :, 0] - panned[:, :, 8]).abs().max()) > 0.05
+
+
+def stand(far: float = 0.0, pose: float = 0.0, frames: int = 2) -> Blocking:
+    """A red cube, and a blue ball beside it, its edge before the cube's or behind it."""
+    tracks, rows = torch.zeros(1, MOST, frames, TRACK), torch.zeros(1, MOST, LOOKS)
+    tracks[0, 0] = torch.tensor([-0.2, 0.0, 0.2, 0.0, 0.2, 0.0])
+    tracks[0, 1] = torch.tensor([0.1, 0.0, 0.2, 0.0, 0.2, far])
+    rows[0, 0], rows[0, 1] = (torch.tensor(looks(*what, None, False)) for what in (("cube", "red"), ("ball", "blue")))
+    poses = torch.zeros(1, MOST, frames, POSE)
+    poses[0, 0] = torch.tensor([0.0, 1.0, 0.0, math.cos(pose), 0.0, math.sin(pose)])
+    return Blocking(tracks, rows, poses)
+
+
+@torch.no_grad()
+def test_things_are_painted_where_they_stand_as_they_are_turned_the_nearer_before_the_farther() -> None:
+    paints = made()
+    rows, focus = cameras("static")
+    ids = paints.text.ids([language.read("a red cube and a blue ball on grass").tokens])
+    empty = paints.paint(rows[:, :2], focus, ids, 4, 4)
+    assert torch.equal(paints.peopled(empty, ids, stand().only(torch.zeros(1))), empty), "no things, no change"
+    full = paints.peopled(empty, ids, stand())
+    changed = (vae.unfold(full[:, : -(vae.SMALL**2)]) != vae.unfold(empty[:, : -(vae.SMALL**2)])).any(2)[0, 0]
+    y, x = changed.nonzero(as_tuple=True)
+    side = 4 * vae.SMALL
+    at = painter.places(side, side).unflatten(0, (side, side))[y, x]
+    away = torch.minimum((at - torch.tensor([-0.2, 0.0])).norm(dim=1), (at - torch.tensor([0.1, 0.0])).norm(dim=1))
+    assert len(at) > 20
+    assert float(away.max()) < painter.REACH * (0.2**2 + side**-2) ** 0.5 + 1e-4
+    for other in (stand(far=-1.0), stand(pose=0.7), dataclasses.replace(stand(), poses_BKFP=None)):
+        assert float((paints.peopled(empty, ids, other) - full).abs().max()) > 0.01
+
+
+@torch.no_grad()
+def test_what_hides_all_hides_what_is_behind_it() -> None:
+    paints = made()
+    paints.things.outward.bias[vae.COLOURS] = 100.0
+    rows, focus = cameras("static")
+    ids = paints.text.ids([language.read("a red cube and a blue ball on grass").tokens])
+    empty = paints.paint(rows[:, :2], focus, ids, 4, 4)
+    near, alone = stand(far=-1.0), stand(far=-1.0)
+    alone.looks_BKL[0, 0, 0] = 0.0
+    pair, ball = (vae.unfold(paints.peopled(empty, ids, b)[:, : -(vae.SMALL**2)]) for b in (near, alone))
+    inside = (painter.places(16, 16) - torch.tensor([0.1, 0.0])).norm(dim=1).unflatten(0, (16, 16)) < 0.2
+    torch.testing.assert_close(pair[..., inside], ball[..., inside])
+    assert not torch.equal(pair, ball)
 
 
 def test_another_file_holds_no_painter(tmp_path: Path) -> None:
@@ -80,3 +129,17 @@ def test_what_is_behind_is_let_through_by_as_much_as_a_token_says() -> None:
     through = (dit(x, level, text) - nothing) / colours
     torch.testing.assert_close(through, through[:, :1].expand_as(through), atol=1e-3, rtol=1e-3)
     assert float(through.std(dim=(2, 3, 4)).min()) > 0.05, "each token by another share"
+
+
+def test_what_turns_about_a_hub_is_told_about_it() -> None:
+    """The middle of all corners of a turbine lies so far below its hub, however its blades stand."""
+    for phase in (0.0, 0.5, 1.0):
+        angles = phase + np.arange(3) * 2.0 * np.pi / 3.0
+        tower = [(0.0, z) for z in (0.0, physics.TOWER_M)]
+        nacelle = [(0.0, physics.TOWER_M)] * 4
+        reach = physics.ROTOR_M / 2 + 0.1
+        ends = [reach - physics.ROTOR_M / 2, reach + physics.ROTOR_M / 2]
+        blades = [(np.sin(a) * r, physics.TOWER_M + np.cos(a) * r) for a in angles for r in ends]
+        corners = np.array(tower + nacelle + blades)
+        below = physics.TOWER_M - corners[:, 1].mean()
+        assert below / corners[:, 1].std() == pytest.approx(painter.HUB, abs=0.02)

@@ -78,14 +78,15 @@ def test_steering_reaches_the_network_and_zeros_do_not() -> None:
 
 
 def test_guidance_moves_away_from_the_same_place_with_nothing_in_it() -> None:
-    rays, behind = torch.zeros(1, RAY_CHANNELS, 2, 4, 4), torch.rand(1, BACKDROP_CHANNELS, 2, 4, 4)
-    red = torch.rand(1, BLOCKING_CHANNELS, 2, 4, 4)
-    told, untold = steering_pair(rays, red, behind, torch.device("cpu"))
+    rays, red = torch.zeros(1, RAY_CHANNELS, 2, 4, 4), torch.rand(1, BLOCKING_CHANNELS, 2, 4, 4)
+    peopled, empty = torch.rand(2, 1, BACKDROP_CHANNELS, 2, 4, 4)
+    told, untold = steering_pair(rays, red, (peopled, empty), torch.device("cpu"))
     assert torch.equal(told[:, STEERING_CHANNELS:-BACKDROP_CHANNELS], red)
     assert not untold[:, STEERING_CHANNELS:-BACKDROP_CHANNELS].any()
-    for channels in (told, untold, *steering_pair(rays, None, behind, torch.device("cpu"))):
-        assert channels.shape[1] == STEERING_CHANNELS + BLOCKING_CHANNELS + BACKDROP_CHANNELS
-        assert torch.equal(channels[:, -BACKDROP_CHANNELS:], behind)
+    for full, bare in ((told, untold), steering_pair(rays, None, (peopled, empty), torch.device("cpu"))):
+        for channels, behind in ((full, peopled), (bare, empty)):
+            assert channels.shape[1] == STEERING_CHANNELS + BLOCKING_CHANNELS + BACKDROP_CHANNELS
+            assert torch.equal(channels[:, -BACKDROP_CHANNELS:], behind)
     assert all(c.shape[1] == STEERING_CHANNELS for c in steering_pair(rays, None, None, torch.device("cpu")))
 
 

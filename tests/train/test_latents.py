@@ -11,8 +11,8 @@ import torch
 
 from kinowatt import language
 from kinowatt.errors import WeightsError
-from kinowatt.models import vae
-from kinowatt.models.blocking import COLORS, MOST, TRACK, Blocking, looks
+from kinowatt.models import vae, weights
+from kinowatt.models.blocking import COLORS, MOST, POSE, TRACK, Blocking, looks
 from kinowatt.models.dit import DITS
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextConfig, TextEncoder
@@ -64,6 +64,18 @@ def test_mirrored_clips_have_mirrored_words(store: LatentStore) -> None:
     assert torch.allclose(shelf.tracks[2, :, :, 0], -shelf.tracks[0, :, :, 0])
     assert shelf.things[:, :, 0].sum(1).tolist() == [1, 1, 1, 1]
     assert torch.allclose(shelf.ways[2, :, 3], -shelf.ways[0, :, 3])
+    assert shelf.poses.shape == (4, MOST, 3, POSE)
+    drawn = store.draw(3, torch.Generator().manual_seed(0), window=2).blocking
+    assert drawn.poses_BKFP is not None
+    assert drawn.poses_BKFP.shape == (3, MOST, 2, POSE)
+
+
+def test_files_of_before_are_to_be_made_anew(store: LatentStore, tmp_path: Path) -> None:
+    (path,) = tmp_path.glob("latents-*")
+    tensors, config = weights.load(path)
+    weights.save(path, {k: v for k, v in tensors.items() if k != "poses"}, config)
+    with pytest.raises(WeightsError, match=r"was made by an older kinowatt; delete .*, and training makes all of it anew"):
+        LatentStore([path], None)
 
 
 def test_every_draw_has_other_words(store: LatentStore) -> None:

@@ -24,10 +24,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.timeout(1200)  # a minute where a CPU has bfloat16
 @pytest.mark.usefixtures("quietly")
-def test_codec_interpolator_painter_director_observer_spark_distil_then_a_clip(tmp_path: Path) -> None:
+def test_codec_interpolator_painter_director_poser_observer_spark_distil_then_a_clip(tmp_path: Path) -> None:
     folder, receipts = tmp_path / "spark", tmp_path / "receipts"
     joules = {}
-    for what in ("codec", "interpolator", "painter", "director", "observer", "spark", "distil"):
+    for what in ("codec", "interpolator", "painter", "director", "poser", "observer", "spark", "distil"):
         start = folder if what == "distil" else None
         receipt = tasks.run(what, "tiny", 0.05, False, "cpu", folder, tmp_path / "cache", receipts, None, start=start)
         assert receipt["steps"] > 0
@@ -52,11 +52,12 @@ def test_codec_interpolator_painter_director_observer_spark_distil_then_a_clip(t
     made = engine.generate(shot).clip
     assert made.frames_TCHW.shape == (9, 3, 64, 64)
     said = subprocess.run([sys.executable, ROOT / "runs/kwh.py", receipts], capture_output=True, text=True, check=True).stdout
-    assert [line.split("-")[1].split()[0] for line in said.splitlines()[:6]] == [
+    assert [line.split("-")[1].split()[0] for line in said.splitlines()[:7]] == [
         "codec",
         "interpolator",
         "painter",
         "director",
+        "poser",
         "observer",
         "spark",
     ]

@@ -61,7 +61,7 @@ def world_verb(
 
 @app.command("train")
 def train_verb(
-    what: Annotated[str, typer.Argument(help="codec, interpolator, painter, director, observer, spark, distil, skies or phyworld")],
+    what: Annotated[str, typer.Argument(help="codec, interpolator, painter, director, poser, observer, spark, distil, skies or phyworld")],
     recipe: Annotated[str, typer.Option(help="cpu, cpu-256 (goes on from cpu), gpu, or tiny, a rehearsal")] = "cpu",
     minutes: Annotated[float | None, typer.Option(help="wall clock of training; default: the recipe's", min=0.0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the newest checkpoint")] = False,

@@ -1,4 +1,4 @@
-"""A clip's backdrop: what its painter paints for the words of each scene, from where its camera stands.
+"""A clip's backdrop: what its painter paints for the words of each scene, from where its camera stands, and of what stands there.
 
 There is none of a clip that leans on footage: of the place that it shows nobody knows where its joints lie.
 """
@@ -14,6 +14,7 @@ import torch
 
 from kinowatt.engine.plan import Plan
 from kinowatt.engine.standing import Cameras, cameras, mixed
+from kinowatt.models.blocking import Blocking
 from kinowatt.models.painter import Painter
 from kinowatt.models.spec import ModelSpec
 from kinowatt.shot import CameraKey
@@ -29,19 +30,27 @@ class Backdrop:
     cameras: Cameras
     begins: Sequence[int]  # the latent frames at which scenes begin
     rows_SL: torch.Tensor  # token rows of their words
+    blocking: Blocking | None  # of the clip
 
-    def of(self, begin: int, count: int, height: int, width: int) -> torch.Tensor:
-        """Channels (1, BACKDROP_CHANNELS, count, height, width) of so many latent frames; after the last all stands still."""
+    def of(self, begin: int, count: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Channels (1, BACKDROP_CHANNELS, count, height, width) of so many latent frames, with what stands there and without; after
+        the last all stands still."""
         seen = self.cameras.of(begin, count).rows_BF44[0]
         scene = [sum(start <= begin + k for start in self.begins) - 1 for k in range(count)]
-        focus = self.cameras.focus_B.expand(count)
-        return self.painter.paint(seen[:, None], focus, self.rows_SL[scene], height, width).transpose(0, 2)
+        focus, rows = self.cameras.focus_B.expand(count), self.rows_SL[scene]
+        empty = self.painter.paint(seen[:, None], focus, rows, height, width)
+        if self.blocking is None:
+            return empty.transpose(0, 2), empty.transpose(0, 2)
+        # Each frame is a clip to the painter: another may have other words.
+        stand = self.blocking.of(begin, count).by_frame()
+        return self.painter.peopled(empty, rows, stand).transpose(0, 2), empty.transpose(0, 2)
 
 
-def backdrop(plan: Plan, path: Sequence[CameraKey], painter: Painter, spec: ModelSpec) -> Backdrop:
-    """Of a clip that is made from words."""
+def backdrop(plan: Plan, path: Sequence[CameraKey], painter: Painter, blocking: Blocking | None, spec: ModelSpec) -> Backdrop:
+    """Of a clip that is made from words, of which it is told what stands where."""
     texts = [plan.tokens, *(tokens for _, tokens in plan.scenes)]
-    return Backdrop(painter, land(plan, path, spec), [0, *(at for at, _ in plan.scenes)], painter.text.ids(texts))
+    begins = [0, *(at for at, _ in plan.scenes)]
+    return Backdrop(painter, land(plan, path, spec), begins, painter.text.ids(texts), blocking)
 
 
 def land(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Cameras:

@@ -181,4 +181,4 @@ class Between:
         near = slice(first, first + 6)
         told = torch.from_numpy(monotone(at[near], tracks[near].flatten(1).numpy(), numbers_T.numpy().astype(float))).float()
         told = told.unflatten(1, tracks.shape[1:]).transpose(0, 1)[None]
-        return Blocking(told * torch.tensor([1.0, 1.0, by, by, by, 1.0]), blocking.looks_BKL)
+        return Blocking(told, blocking.looks_BKL).wider(by)

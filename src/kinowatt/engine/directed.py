@@ -1,7 +1,8 @@
-"""What a model's director tells before a clip is drawn: what stands where (models/director.py), part by part where the clip is long.
+"""What a model's director tells before a clip is drawn: what stands where (models/director.py), and its poser, how it is turned
+(models/poser.py), part by part where the clip is long.
 
 What an observer sees in footage that is given (models/observer.py) is known to the director, and so is, of a long clip, what it has told
-of the part before. Legend: K things, F latent frames of the clip.
+of the part before. How things in footage are turned nobody sees: there no poses are told. Legend: K things, F latent frames of the clip.
 """
 
 from __future__ import annotations
@@ -13,21 +14,22 @@ import torch
 from kinowatt.engine.conditioning import Known
 from kinowatt.engine.plan import Plan
 from kinowatt.engine.standing import cameras, mixed
-from kinowatt.models.blocking import LOOKS, MOST, TRACK, Blocking, in_picture
+from kinowatt.models.blocking import LOOKS, MOST, POSE, TRACK, Blocking, in_picture
 from kinowatt.models.director import FRAMES, GUIDANCE, ROW, SLOTS, Director
 from kinowatt.models.observer import Observer, joined
+from kinowatt.models.poser import Poser
 from kinowatt.models.spec import ModelSpec
 from kinowatt.shot import OUTSIDE, CameraKey
 from kinowatt.worlds.toybox.blocking import EDGE, way
 
-SEEDED = 2**32  # beside the numbers of parts, for the director's own noise
+SEEDED, POSED = 2**32, 2**33  # beside the numbers of parts, for the director's own noise, and the poser's
 GOING_ON = 1.5  # guidance where things are known: words count less beside what is seen (LOG.md)
 AGAIN = 3  # frames of a part that were told with the part before
 AWAY = (2.0 * EDGE, 2.0 * EDGE, 0.01, 0.0, 0.01, 0.0)  # the track of what is not to be seen
 
 
 def direct(
-    plan: Plan, path: Sequence[CameraKey], director: Director, observer: Observer | None, known: Known, spec: ModelSpec
+    plan: Plan, path: Sequence[CameraKey], director: Director, poser: Poser | None, observer: Observer | None, known: Known, spec: ModelSpec
 ) -> Blocking | None:
     """The blocking of a clip, latent frame by latent frame. The camera of the key frames or, where there are none, of the words is given.
 
@@ -39,12 +41,12 @@ def direct(
     footage = any(a.at != OUTSIDE for a in plan.shot.anchors)
     if not (plan.tokens or plan.scenes or footage) or (footage and (observer is None or not given_F.any())):
         return None
-    stage = _Stage(plan, path, director, spec, count)
+    stage = _Stage(plan, path, director, None if footage else poser, spec, count)
     if observer is not None and footage:
         stage.see(observer, known.latents_1CFHW[:, :, :count].float().cpu(), given_F)
     for part, begin in enumerate(parts(given_F)):
         stage.tell(begin, part)
-    return Blocking(stage.tracks_KFT[None], stage.looks_KL[None])
+    return Blocking(stage.tracks_KFT[None], stage.looks_KL[None], None if stage.poser is None else stage.poses_KFP[None])
 
 
 def parts(given_F: torch.Tensor) -> list[int]:
@@ -62,14 +64,14 @@ def parts(given_F: torch.Tensor) -> list[int]:
 class _Stage:
     """What is told of a clip so far."""
 
-    def __init__(self, plan: Plan, path: Sequence[CameraKey], director: Director, spec: ModelSpec, count: int) -> None:
-        self.plan, self.director, self.count = plan, director, count
+    def __init__(self, plan: Plan, path: Sequence[CameraKey], director: Director, poser: Poser | None, spec: ModelSpec, count: int) -> None:
+        self.plan, self.director, self.poser, self.count = plan, director, poser, count
         seen = cameras(plan, path, spec)
         self.rows_F44, self.focus = seen.rows_BF44[0].numpy(), float(seen.focus_B)
         self.aspect = plan.canvas_width / plan.canvas_height
         self.tracks_KFT = torch.tensor(AWAY).expand(MOST, count, TRACK).clone()
-        self.looks_KL = torch.zeros(MOST, LOOKS)
-        self.known_KF, self.told_KF = (torch.zeros(MOST, count, dtype=torch.bool) for _ in range(2))
+        self.looks_KL, self.poses_KFP = torch.zeros(MOST, LOOKS), torch.zeros(MOST, count, POSE)
+        self.known_KF, self.told_KF, self.posed_KF = (torch.zeros(MOST, count, dtype=torch.bool) for _ in range(3))
 
     def see(self, observer: Observer, latents_1CFHW: torch.Tensor, given_F: torch.Tensor) -> None:
         """Find the things of frames that are given."""
@@ -109,6 +111,19 @@ class _Stage:
         self.told_KF[:, own] = True
         seen_KF = in_picture(Blocking(self.tracks_KFT[None], self.looks_KL[None]), self.aspect)[0]
         self.known_KF[:, own] |= seen_KF[:, own]
+        if self.poser is not None:
+            self._turn(self.poser, at, inside, camera, number)
+
+    def _turn(self, poser: Poser, at: torch.Tensor, inside: torch.Tensor, camera: torch.Tensor, number: int) -> None:
+        """Draw how things are turned in frames of which that is not known."""
+        blocking = Blocking(self.tracks_KFT[None, :, at], self.looks_KL[None])
+        ids = poser.text.ids([self._tokens(int(at[-1]))])
+        noise = torch.randn(1, MOST, FRAMES, POSE, generator=torch.Generator().manual_seed(mixed(self.plan.shot.seed, POSED + number)))
+        known = self.posed_KF[:, at] & inside
+        drawn = poser.draw(poser.stage(ids, camera, blocking), noise, self.poses_KFP[None, :, at], known[None])
+        own = at[inside]
+        self.poses_KFP[:, own] = drawn[0][:, inside]
+        self.posed_KF[:, own] = self.looks_KL[:, :1] > 0
 
     def _tokens(self, frame: int) -> tuple[str, ...]:
         """The words that count at a frame."""

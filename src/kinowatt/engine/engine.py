@@ -206,7 +206,7 @@ class Engine:
         with meter.phase("text"):
             blocking = self.blocking(plan, known)
         dice = replace(standing.dice(plan, self._path(plan), self.model.spec), blocking=blocking)
-        behind = self._backdrop(plan, known)
+        behind = self._backdrop(plan, known, blocking)
         between = self._between(plan, blocking)
         if plan.roll is not None:
             assert isinstance(self.model, Model)
@@ -285,7 +285,7 @@ class Engine:
         model = self.model
         if not isinstance(model, Model) or model.director is None or not model.dit.config.blocking:
             return None
-        return direct(plan, self._path(plan), model.director, model.observer, known or self._known([], plan)[0], model.spec)
+        return direct(plan, self._path(plan), model.director, model.poser, model.observer, known or self._known([], plan)[0], model.spec)
 
     def decoded(self, latents_1CFHW: torch.Tensor) -> Iterator[torch.Tensor]:
         """The frames of latents of which nothing is told, part by part."""
@@ -303,14 +303,14 @@ class Engine:
         things = None if blocking is None else blocking.things()
         return Between(torch.from_numpy(rows_T44), focus_m, things, model.codec.stride[0], model.interpolator)
 
-    def _backdrop(self, plan: Plan, known: conditioning.Known) -> Backdrop | None:
+    def _backdrop(self, plan: Plan, known: conditioning.Known, blocking: Blocking | None) -> Backdrop | None:
         """None where footage is given, of whose place nothing is known, and for networks that are shown none."""
         model, inside = self.model, known.ceiling_1F.shape[1] - known.outside
         if not isinstance(model, Model) or model.painter is None or not model.dit.config.sees_backdrop:
             return None
         if bool((known.ceiling_1F[:, :inside] < 1.0).any()):
             return None
-        return backdrop(plan, self._path(plan), model.painter, model.spec)
+        return backdrop(plan, self._path(plan), model.painter, blocking, model.spec)
 
     def _steering(
         self, plan: Plan, known: conditioning.Known, blocking: Blocking | None, behind: Backdrop | None

@@ -7,7 +7,7 @@ F latent frames, L looks, H W pixels of the small picture that the latents hold.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ LOOKS = 1 + len(COLORS) + len(KINDS) + len(MATERIALS) + 1  # there is one | colo
 GROUPS = (  # of looks after the first, of which a thing has one each: color, kind, material
     slice(len(COLORS)), slice(len(COLORS), len(COLORS) + len(KINDS)), slice(len(COLORS) + len(KINDS), LOOKS - 2),
 )  # fmt: skip
+POSE = 6  # of the thing's own z axis and x axis, how far they point right, up and away; zeros where that is not to be seen, or not known
 TRACK = 6  # x, y of the middle | l11, l21, l22 of the ellipse, all in half frame heights | log of distance over that to the focus
 PAINTED = LOOKS + 3  # looks | u, v inside the ellipse | 1 where a blocking is given
 BLOCKING_CHANNELS = PAINTED * vae.SMALL**2
@@ -33,31 +34,47 @@ SOFTNESS = 2.5  # of an ellipse's edge, per pixel
 
 @dataclass(frozen=True, eq=False)
 class Blocking:
-    """Things (B, K, F, TRACK) with their looks (B, K, LOOKS).
+    """Things (B, K, F, TRACK) with their looks (B, K, LOOKS) and, where they are known, their poses (B, K, F, POSE).
 
     The matrix (l11 0; l21 l22) takes the unit disc to the ellipse that a thing covers. Rows of looks that begin with 0 are no things.
     """
 
     tracks_BKFT: torch.Tensor
     looks_BKL: torch.Tensor
+    poses_BKFP: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Blocking:
         """The same on a device."""
-        return Blocking(self.tracks_BKFT.to(device), self.looks_BKL.to(device))
+        poses = None if self.poses_BKFP is None else self.poses_BKFP.to(device)
+        return Blocking(self.tracks_BKFT.to(device), self.looks_BKL.to(device), poses)
 
     def only(self, told_B: torch.Tensor) -> Blocking:
         """With the things of those clips only."""
-        return Blocking(self.tracks_BKFT, self.looks_BKL * told_B.to(self.looks_BKL)[:, None, None])
+        return replace(self, looks_BKL=self.looks_BKL * told_B.to(self.looks_BKL)[:, None, None])
+
+    def wider(self, by: float) -> Blocking:
+        """With ellipses so much larger."""
+        return replace(self, tracks_BKFT=self.tracks_BKFT * torch.tensor([1.0, 1.0, by, by, by, 1.0]).to(self.tracks_BKFT))
 
     def things(self) -> Blocking | None:
         """Of a single clip: those rows alone that are things; None where none is."""
         there = self.looks_BKL[0, :, 0] > 0
-        return Blocking(self.tracks_BKFT[:, there], self.looks_BKL[:, there]) if there.any() else None
+        if not there.any():
+            return None
+        poses = None if self.poses_BKFP is None else self.poses_BKFP[:, there]
+        return Blocking(self.tracks_BKFT[:, there], self.looks_BKL[:, there], poses)
 
     def of(self, begin: int, count: int) -> Blocking:
         """Of so many frames from one on; after the last all stands still."""
         at = torch.arange(begin, begin + count).clamp(max=self.tracks_BKFT.shape[2] - 1)
-        return Blocking(self.tracks_BKFT[:, :, at], self.looks_BKL)
+        poses = None if self.poses_BKFP is None else self.poses_BKFP[:, :, at]
+        return Blocking(self.tracks_BKFT[:, :, at], self.looks_BKL, poses)
+
+    def by_frame(self) -> Blocking:
+        """Each frame of a single clip as a clip of its own."""
+        count = self.tracks_BKFT.shape[2]
+        poses = None if self.poses_BKFP is None else self.poses_BKFP.transpose(0, 2)
+        return Blocking(self.tracks_BKFT.transpose(0, 2), self.looks_BKL.expand(count, -1, -1), poses)
 
     def channels(self, height: int, width: int, given_B: torch.Tensor | None = None) -> torch.Tensor:
         """Painted and folded as latents are: (B, BLOCKING_CHANNELS, F, height, width) for so many latents; zeros where none is given."""

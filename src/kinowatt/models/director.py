@@ -54,7 +54,7 @@ class Director(nn.Module):
         self.slot = nn.Parameter(torch.randn(SLOTS, width) * 0.02)
         self.heard = nn.Linear(config.text_width, width)
         self.time = TwoLayer(256, width, "silu")
-        self.blocks = nn.ModuleList(_Block(width, config.heads, config.text_width) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(SlotBlock(width, config.heads, config.text_width) for _ in range(config.layers))
         self.outward = nn.Linear(width, ROW)
         nn.init.zeros_(self.outward.weight)
         nn.init.zeros_(self.outward.bias)
@@ -157,7 +157,7 @@ class Context:
     summary_BD: torch.Tensor
 
 
-class _Block(nn.Module):
+class SlotBlock(nn.Module):
     """Slots look at each other and at what is told; modulated by time and the words in all."""
 
     def __init__(self, width: int, heads: int, text_width: int) -> None:
@@ -171,6 +171,7 @@ class _Block(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(self, x: torch.Tensor, context: Context, time: torch.Tensor) -> torch.Tensor:
+        """The same slots (B, S, D) after a layer."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(time).chunk(6, -1)
         size = x.shape[-1:]
         inside = F.layer_norm(x, size) * (1.0 + scale1) + shift1

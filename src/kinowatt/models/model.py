@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from kinowatt.errors import WeightsError
-from kinowatt.models import director, interpolator, observer, painter, weights
+from kinowatt.models import director, interpolator, observer, painter, poser, weights
 from kinowatt.models.director import Director
 from kinowatt.models.dit import DiTConfig, VideoDiT
 from kinowatt.models.interpolator import Interpolator
 from kinowatt.models.observer import Observer
 from kinowatt.models.painter import Painter
+from kinowatt.models.poser import Poser
 from kinowatt.models.specs import ModelSpec
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.models.vae import CodecConfig, VideoCodec
@@ -30,6 +31,7 @@ class Model:
     interpolator: Interpolator | None  # None: no file of one stands beside the others
     painter: Painter | None  # likewise
     director: Director | None  # likewise
+    poser: Poser | None  # likewise
     observer: Observer | None  # likewise
     shift: float  # of the noise levels, as trained
     sha256: str  # of all weight files, in the order of their names
@@ -53,7 +55,7 @@ class Model:
 def load(spec: ModelSpec, device: torch.device) -> Model:
     """Read and check the files of a model. WeightsError if one is missing, damaged or does not fit."""
     names = ["codec.safetensors", "denoiser.safetensors"]
-    beside = (interpolator.FILE, painter.FILE, director.FILE, observer.FILE)
+    beside = (interpolator.FILE, painter.FILE, director.FILE, poser.FILE, observer.FILE)
     names += [name for name in beside if name in spec.sha256 or (spec.folder / name).is_file()]
     read = {name: _read(spec, name) for name in names}
     (codec_tensors, codec_config), (tensors, config) = read["codec.safetensors"], read["denoiser.safetensors"]
@@ -64,6 +66,7 @@ def load(spec: ModelSpec, device: torch.device) -> Model:
         interpolates = interpolator.load(*read[interpolator.FILE]) if interpolator.FILE in read else None
         paints = painter.load(*read[painter.FILE]) if painter.FILE in read else None
         directs = director.load(*read[director.FILE]) if director.FILE in read else None
+        poses = poser.load(*read[poser.FILE]) if poser.FILE in read else None
         observes = observer.load(*read[observer.FILE]) if observer.FILE in read else None
         codec.load_state_dict({k: v.float() for k, v in codec_tensors.items()})
         dit.load_state_dict({k.removeprefix("dit."): v.float() for k, v in tensors.items() if k.startswith("dit.")})
@@ -76,9 +79,9 @@ def load(spec: ModelSpec, device: torch.device) -> Model:
         module.eval().requires_grad_(False).to(device)
     if interpolates is not None:
         interpolates.to(device)
-    # Painter, director and observer stay on the CPU: what a seed means does not depend on the device.
+    # Painter, director, poser and observer stay on the CPU: what a seed means does not depend on the device.
     joined = "+".join(weights.sha256(spec.folder / name) for name in sorted(read))
-    model = Model(spec, codec, dit, text, interpolates, paints, directs, observes, shift=float(config.get("shift", 1.0)), sha256=joined)
+    model = Model(spec, codec, dit, text, interpolates, paints, directs, poses, observes, float(config.get("shift", 1.0)), joined)
     if model.grid != spec.grid:
         raise WeightsError(
             f"the weights in {spec.folder} have tokens of {model.grid} pixels a side, and this kinowatt runs tokens of {spec.grid}; "

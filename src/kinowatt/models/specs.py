@@ -40,7 +40,7 @@ SPARK = ModelSpec(
     hands_over=True,
     # Held out at 256 px: pictures that latents hold 39.0 dB (32.2 over subjects), frames between 27.4 (faded 25.3); velocity loss .102
     # with captions and blockings, .137 with captions alone, .149 with neither, the noise standing in the world (docs/decisions/0013 to
-    # 0019); not distilled yet. 335 Wh in all receipts, of which 199 are of these weights.
+    # 0019); not distilled yet. 368 Wh in all receipts, of which 199 are of these weights.
     weakness="this spark was trained for thirteen hours on a CPU: things are there and move, cameras follow in every second clip, a "
     "third of the shapes is wrong, rain and snow often fail to fall; what it draws is softer than footage that is given",
 )

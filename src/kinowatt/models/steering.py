@@ -49,16 +49,19 @@ def steering(rays_BCFHW: torch.Tensor, guided_B: torch.Tensor, *folded_BCFHW: to
 
 
 def steering_pair(
-    rays_BCFHW: torch.Tensor, blocking_BCFHW: torch.Tensor | None, backdrop_BCFHW: torch.Tensor | None, device: torch.device
+    rays_BCFHW: torch.Tensor, blocking_BCFHW: torch.Tensor | None, behind: tuple[torch.Tensor, torch.Tensor] | None, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Channels of a path, of a blocking and of a backdrop, and those without the blocking: guidance moves away from the same place of which
-    it is not told what stands there."""
+    """Channels of a path, of a blocking and of a backdrop, and those without what stands there: guidance moves away from the same place of
+    which nothing else is told. `behind` is the backdrop with what stands there, and without."""
     off = torch.zeros(len(rays_BCFHW))
-    if blocking_BCFHW is None and backdrop_BCFHW is not None:
-        blocking_BCFHW = backdrop_BCFHW.new_zeros(len(rays_BCFHW), BLOCKING_CHANNELS, *backdrop_BCFHW.shape[2:])
-    folded = [part for part in (blocking_BCFHW, backdrop_BCFHW) if part is not None]
-    nothing = [torch.zeros_like(folded[0]), *folded[1:]] if folded else []
-    return steering(rays_BCFHW, off, *folded).to(device), steering(rays_BCFHW, off, *nothing).to(device)
+    if behind is None:
+        folded = [] if blocking_BCFHW is None else [blocking_BCFHW]
+        empty = [torch.zeros_like(part) for part in folded]
+    else:
+        if blocking_BCFHW is None:
+            blocking_BCFHW = behind[0].new_zeros(len(rays_BCFHW), BLOCKING_CHANNELS, *behind[0].shape[2:])
+        folded, empty = [blocking_BCFHW, behind[0]], [torch.zeros_like(blocking_BCFHW), behind[1]]
+    return steering(rays_BCFHW, off, *folded).to(device), steering(rays_BCFHW, off, *empty).to(device)
 
 
 def steered(denoiser: Denoiser, channels_BCFHW: torch.Tensor) -> Denoiser:

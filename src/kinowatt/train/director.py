@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from kinowatt import language
 from kinowatt.models import director, weights
 from kinowatt.models.blocking import MOST, TRACK, Blocking, in_picture
 from kinowatt.models.director import FRAMES, ROW, SLOTS, Director, DirectorConfig
-from kinowatt.train.data import HELD_OUT
-from kinowatt.train.latents import LatentStore, Told, latent_blocks
+from kinowatt.train.latents import Told, stores
 from kinowatt.train.recipes import Recipe
-from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
+from kinowatt.train.stages import halved
 
 SHOWN = {"none": 0.4, "start": 0.32, "end": 0.15, "both": 0.08, "key": 0.05}  # how often of which frames it is known what is seen in them
 PATH_SHARE = 0.8  # of clips whose camera is known
@@ -38,13 +36,7 @@ class DirectorTask:
         self.recipe, self.device, self.lr = recipe, device, recipe.director_lr
         self.model = Director(DirectorConfig(), language.VOCABULARY)
         self.module: nn.Module = self.model
-        held_out, blocks = range(HELD_OUT, HELD_OUT + EXAM_BLOCKS), range(recipe.latent_blocks)
-
-        def store(numbers: range, deadline: float) -> LatentStore:
-            made = latent_blocks(cache / "latents", numbers, recipe.buckets, recipe.workers)
-            return LatentStore(in_time(made, deadline), self.model.text)
-
-        self.held_out, self.store = store(held_out, math.inf), store(blocks, deadline)
+        self.held_out, self.store = stores(recipe, cache, deadline, self.model.text)
         self.model.fit(*self.store.of_things())
 
     def loss(self, step: int) -> tuple[torch.Tensor, int]:

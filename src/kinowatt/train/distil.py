@@ -19,7 +19,7 @@ from kinowatt.models.specs import SPARK
 from kinowatt.models.steering import steered
 from kinowatt.train.latents import Draw
 from kinowatt.train.recipes import Recipe
-from kinowatt.train.spark import Spark, SparkTask
+from kinowatt.train.spark import OF_THINGS, Spark, SparkTask, weights_of
 
 GUIDANCE = 3.0  # that one pass learns to imitate
 GUIDED_SHARE = 0.75  # of steps; the others keep what was learnt before
@@ -52,7 +52,8 @@ class DistilTask(SparkTask):
         return self._gap(draw, generator, self.model, 1.0), len(draw.rows_BL)
 
     def _gap(self, draw: Draw, generator: torch.Generator, network: Spark, switch: float) -> torch.Tensor:
-        """Mean squared distance of one pass of a network from the teacher's guided velocity, over latent frames that hold noise."""
+        """Mean squared distance of one pass of a network from the teacher's guided velocity, over latent frames that hold noise; things
+        count as in all training."""
         lesson = self._lesson(draw, generator)
         at = lesson.noised(self.recipe, generator)
         rows, off, nothing = lesson.rows_BL, lesson.steering(0.0), lesson.untold().steering(0.0)
@@ -61,7 +62,9 @@ class DistilTask(SparkTask):
             worded, without = (steered(self.teacher, how)(at.x_BCFHW, at.shown_BF, r).float() for how, r in both)
         guidance = torch.where(at.level_BF.amax(1) > SPARK.guided_below, 1.0, GUIDANCE)[:, None, None, None, None]
         wanted = (without + guidance * (worded - without))[:, :, : lesson.clean_BCFHW.shape[2]]
-        return at.error(steered(network, lesson.steering(switch))(at.x_BCFHW, at.shown_BF, rows), wanted)
+        height, width = draw.clean_BCFHW.shape[3:]
+        weight = weights_of(draw.blocking, height, width, OF_THINGS, 1.0).to(self.device)
+        return at.error(steered(network, lesson.steering(switch))(at.x_BCFHW, at.shown_BF, rows), wanted, weight)
 
     def examine(self) -> dict[str, float]:
         """Beside the velocity loss: how far one pass is from two, in parts of what guidance adds, on held-out scenes."""

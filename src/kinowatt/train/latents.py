@@ -5,6 +5,7 @@ Every clip is there twice, as it is and mirrored, with a close look at one of it
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,19 +19,22 @@ from kinowatt import language
 from kinowatt.clip import Clip
 from kinowatt.engine.conditioning import to_signal
 from kinowatt.engine.standing import Cameras
+from kinowatt.errors import WeightsError
 from kinowatt.media.image import fit
 from kinowatt.models import vae, weights
-from kinowatt.models.blocking import COLORS, GROUPS, LOOKS, MOST, TRACK, Blocking, looks
+from kinowatt.models.blocking import COLORS, GROUPS, LOOKS, MOST, POSE, TRACK, Blocking, looks
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextEncoder
-from kinowatt.train.data import Block, Bucket, bucket_of, render_block, rendered, wording
-from kinowatt.worlds.toybox import blocking
+from kinowatt.train.data import HELD_OUT, Block, Bucket, bucket_of, render_block, rendered, wording
+from kinowatt.train.recipes import Recipe
+from kinowatt.train.stages import EXAM_BLOCKS, in_time
+from kinowatt.worlds.toybox import blocking, pose
 from kinowatt.worlds.toybox.seen import Seen, mirrored
 from kinowatt.worlds.toybox.splits import kept_apart
 
 Size = tuple[int, int, int]  # latent frames, rows, columns
 HALF = 2  # clips are rendered at so much less than their size
-KEPT = ("latents", "looks", "cameras", "focus", "tracks", "things", "ways")
+KEPT = ("latents", "looks", "cameras", "focus", "tracks", "poses", "things", "ways")
 NAMING = ("count", "size", "pattern", "material", "color", "kind")  # slots of the lexicon that tell of things
 SQUARE_M = 1.25  # a side of those of the toybox's floors
 FEWER_SHARE = 0.6  # of captions that a director hears in part
@@ -64,19 +68,23 @@ def latent_block(folder: Path, block: int, bucket: Bucket) -> Path:
 
 
 def directed(block: Block) -> dict[str, torch.Tensor]:
-    """What a director would have told of each clip, as it is and mirrored: `tracks` (2N, MOST, F, TRACK) of its things, `things` (2N, MOST,
-    LOOKS), which those are, and `ways` (2N, F, TRACK) of the camera."""
+    """What a director would have told of each clip, as it is and mirrored: `tracks` (2N, MOST, F, TRACK) and `poses` (2N, MOST, F, POSE) of
+    its things, `things` (2N, MOST, LOOKS), which those are, and `ways` (2N, F, TRACK) of the camera."""
     count, frames = block.cameras_NT44.shape[:2]
     tracks = np.zeros((count, MOST, frames, TRACK), np.float32)
+    poses = np.zeros((2, count, MOST, frames, POSE), np.float32)
     things = np.zeros((count, MOST, LOOKS), np.float32)
     for n, (motion, seen) in enumerate(zip(block.motions, block.seen, strict=True)):
         order = blocking.in_order(motion.things, seen.things)[:MOST]
         tracks[n, : len(order)] = blocking.tracks(motion, block.cameras_NT44[n], float(block.focus_N[n]))[order]
+        for turn in range(2):
+            poses[turn, n, : len(order)] = pose.poses(motion, block.cameras_NT44[n], mirrored=bool(turn))[order]
         named = [motion.things[k] for k in order]
         things[n, : len(order)] = [looks(t.kind, t.color, t.material, t.striped) for t in named]
     ways = np.stack([blocking.way(rows, float(f)) for rows, f in zip(block.cameras_NT44, block.focus_N, strict=True)])
     both = {
         "tracks": (tracks, blocking.mirrored_tracks(tracks)),
+        "poses": (poses[0], poses[1]),
         "things": (things, things),
         "ways": (ways, blocking.mirrored_way(ways)),
     }
@@ -148,6 +156,7 @@ class _Shelf:
     cameras: torch.Tensor
     focus: torch.Tensor
     tracks: torch.Tensor
+    poses: torch.Tensor
     things: torch.Tensor
     ways: torch.Tensor
     seen: list[Seen]
@@ -170,13 +179,15 @@ def _fewer(tokens: tuple[str, ...], seed: int) -> tuple[str, ...]:
 
 
 class LatentStore:
-    """All latents of a run in memory, by size. Without a text encoder there are pictures alone."""
+    """All latents of a run in memory, by size. Without a text encoder there are pictures alone. WeightsError for files of before."""
 
     def __init__(self, paths: Sequence[Path], text: TextEncoder | None) -> None:
         self._text = text
         parts: dict[Size, list[tuple[dict[str, torch.Tensor], list[Seen]]]] = {}
         for path in sorted(paths):
             tensors, config = weights.load(path)
+            if any(name not in tensors for name in KEPT):
+                raise WeightsError(f"{path} was made by an older kinowatt; delete {path.parent}, and training makes all of it anew")
             _, _, *size = tensors["latents"].shape
             seen = [Seen.from_json(row) for row in config["seen"]]
             floors = [n for n in range(len(seen) // 2, len(seen)) if seen[n].fields.get("ground") == "checker"]  # that are mirrored
@@ -203,7 +214,8 @@ class LatentStore:
         cameras = Cameras(shelf.cameras[pick[:, None], at], shelf.focus[pick])
         each = zip(cameras.rows_BF44, cameras.focus_B.tolist(), strict=True)
         rays = torch.stack([ray_maps(rows_F44, focus_m, height, width, stride=1) for rows_F44, focus_m in each])
-        stand = Blocking(shelf.tracks[pick[:, None], :, at].transpose(1, 2), shelf.things[pick])
+        tracks, poses = (of[pick[:, None], :, at].transpose(1, 2) for of in (shelf.tracks, shelf.poses))
+        stand = Blocking(tracks, shelf.things[pick], poses)
         return Draw(latents, rows, rows, rays, shelf.looks[pick], cameras, stand, torch.ones(batch, dtype=torch.bool))
 
     def told(self, batch: int, generator: torch.Generator, frames: int, split: str = "train") -> Told:
@@ -220,9 +232,10 @@ class LatentStore:
         rows = self._rows(seen, generator, split, fewer=True)
         begin = torch.randint(max(shelf.tracks.shape[2] - frames, 0) + 1, (batch,), generator=generator)
         at = (begin[:, None] + torch.arange(frames)).clamp(max=shelf.tracks.shape[2] - 1)
-        tracks, ways = shelf.tracks[pick[:, None], :, at].transpose(1, 2), recentred(shelf.ways[pick[:, None], at])
+        tracks, poses = (of[pick[:, None], :, at].transpose(1, 2) for of in (shelf.tracks, shelf.poses))
+        ways = recentred(shelf.ways[pick[:, None], at])
         aspect = torch.full((batch,), shelf.latents.shape[4] / shelf.latents.shape[3])
-        return Told(rows, ways, Blocking(tracks, things), aspect)
+        return Told(rows, ways, Blocking(tracks, things, poses), aspect)
 
     def pictures(self, batch: int, generator: torch.Generator) -> tuple[torch.Tensor, Blocking]:
         """Single frames of random clips of one size, as latents (B, C, 1, H, W), and what stands in them."""
@@ -252,6 +265,16 @@ class LatentStore:
         share = torch.tensor([float(len(self._shelves[s].seen)) for s in sizes])
         shelf = self._shelves[sizes[int(torch.multinomial(share, 1, generator=generator))]]
         return shelf, torch.randint(len(shelf.seen), (batch,), generator=generator)
+
+
+def stores(recipe: Recipe, cache: Path, deadline: float, text: TextEncoder | None) -> tuple[LatentStore, LatentStore]:
+    """What is held out, and what is learnt from as far as it is made in time."""
+
+    def store(numbers: range, deadline: float) -> LatentStore:
+        made = latent_blocks(cache / "latents", numbers, recipe.buckets, recipe.workers)
+        return LatentStore(in_time(made, deadline), text)
+
+    return store(range(HELD_OUT, HELD_OUT + EXAM_BLOCKS), math.inf), store(range(recipe.latent_blocks), deadline)
 
 
 def stepped_aside(cameras_NT44: torch.Tensor) -> torch.Tensor:

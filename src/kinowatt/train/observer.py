@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from kinowatt.models import observer, weights
 from kinowatt.models.blocking import GROUPS, TRACK, Blocking, in_picture
 from kinowatt.models.director import plain
 from kinowatt.models.observer import Observer, ObserverConfig, looked_at, places
-from kinowatt.train.data import HELD_OUT
-from kinowatt.train.latents import LatentStore, latent_blocks
+from kinowatt.train.latents import stores
 from kinowatt.train.recipes import Recipe
-from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
+from kinowatt.train.stages import halved
 
 VEIL = 0.1  # the most noise in pictures: what a model has made before is not as clean as the world
 MIDDLE = 0.3  # how far round a middle counts as near it, in radii of the thing
@@ -34,12 +32,7 @@ class ObserverTask:
         self.recipe, self.device, self.lr = recipe, device, recipe.observer_lr
         self.model = Observer(ObserverConfig())
         self.module: nn.Module = self.model
-        held_out, blocks = range(HELD_OUT, HELD_OUT + EXAM_BLOCKS), range(recipe.latent_blocks)
-
-        def store(numbers: range, deadline: float) -> LatentStore:
-            return LatentStore(in_time(latent_blocks(cache / "latents", numbers, recipe.buckets, recipe.workers), deadline), None)
-
-        self.held_out, self.store = store(held_out, math.inf), store(blocks, deadline)
+        self.held_out, self.store = stores(recipe, cache, deadline, None)
         numbers = plain(self.store.of_things()[1])
         self.model.mean_T.copy_(numbers.mean(0))
         self.model.spread_T.copy_(numbers.std(0).clamp(min=1e-3))

@@ -1,9 +1,8 @@
-"""How spark's painter is trained: pixels of the world where nothing stands, from where their rays go and from what captions say."""
+"""How spark's painter is trained: pixels of the world, from where their rays go, from what stands there and from what captions say."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,19 @@ from torch import nn
 
 from kinowatt import language
 from kinowatt.models import painter, vae, weights
-from kinowatt.models.blocking import Blocking, covers
+from kinowatt.models.blocking import covers
 from kinowatt.models.painter import Painter, PainterConfig
-from kinowatt.train.data import HELD_OUT
-from kinowatt.train.latents import Draw, LatentStore, latent_blocks
+from kinowatt.train.latents import Draw, stores
 from kinowatt.train.recipes import Recipe
-from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
+from kinowatt.train.stages import halved
 
-PIXELS = 512  # of each picture, in a step
-WIDER = 1.4  # than its ellipse is what a thing hides, with the edge of its shadow
+PIXELS = 256  # of each picture, in a step
+NEAR, NEARBY = 0.75, 1.8  # so many of them within so many ellipses of a thing
+UNPOSED = 0.15  # of pictures: it is not known how things are turned
 
 
 class PainterTask:
-    """Words and rays to colours."""
+    """Words, rays and blockings to colours."""
 
     name, ema_decay = "painter", 0.998
 
@@ -32,45 +31,53 @@ class PainterTask:
         self.recipe, self.device, self.lr = recipe, device, recipe.painter_lr
         self.model = Painter(PainterConfig(), language.VOCABULARY)
         self.module: nn.Module = self.model
-        held_out, blocks = range(HELD_OUT, HELD_OUT + EXAM_BLOCKS), range(recipe.latent_blocks)
-
-        def store(numbers: range, deadline: float) -> LatentStore:
-            made = latent_blocks(cache / "latents", numbers, recipe.buckets, recipe.workers)
-            return LatentStore(in_time(made, deadline), self.model.text)
-
-        self.held_out, self.store = store(held_out, math.inf), store(blocks, deadline)
+        self.held_out, self.store = stores(recipe, cache, deadline, self.model.text)
 
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         """Of this step's pixels."""
         generator = torch.Generator().manual_seed(step)
         draw = self.store.draw(self.recipe.painter_batch, generator, window=1)
         worded = torch.rand(len(draw.rows_BL), 1, generator=generator) >= self.recipe.caption_dropout
-        return self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * worded), generator), len(draw.rows_BL)
+        posed = torch.rand(len(draw.rows_BL), generator=generator) >= UNPOSED
+        return self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * worded), posed, generator, NEAR), len(draw.rows_BL)
 
-    def _loss(self, draw: Draw, generator: torch.Generator) -> torch.Tensor:
-        """Mean squared error where nothing stands, of normalised colours."""
+    def _loss(self, draw: Draw, posed_B: torch.Tensor, generator: torch.Generator, near: float) -> torch.Tensor:
+        """Mean squared error of normalised colours, of so large a share of pixels near things."""
         high, wide = (side * vae.SMALL for side in draw.clean_BCFHW.shape[3:])
-        at = torch.randint(high * wide, (len(draw.rows_BL), PIXELS), generator=generator)[:, None]
+        batch, count = len(draw.rows_BL), round(near * PIXELS)
+        beside_BN = (covers(draw.blocking.wider(NEARBY), high, wide)[0][:, :, 0].amax(1) > 0.5).flatten(1)
+        at = torch.randint(high * wide, (batch, PIXELS - count), generator=generator)
+        if count:
+            # Anywhere where nothing stands.
+            at = torch.cat([at, torch.multinomial(beside_BN + 1e-6, count, replacement=True, generator=generator)], 1)
         told = painter.told(draw.cameras.rows_BF44, draw.cameras.focus_B, high, wide).flatten(2)
         true = vae.unfold(draw.clean_BCFHW)[:, 0].float().flatten(2)
-        wider = Blocking(draw.blocking.tracks_BKFT * torch.tensor([1.0, 1.0, WIDER, WIDER, WIDER, 1.0]), draw.blocking.looks_BKL)
-        free = (covers(wider, high, wide)[0][:, :, 0].amax(1) < 0.5).flatten(1)
-        told, true = (part.gather(2, at.expand(-1, part.shape[1], -1)).transpose(1, 2).to(self.device) for part in (told, true))
-        free = free.gather(1, at[:, 0]).to(self.device)
-        off = (self.model(told, draw.rows_BL.to(self.device)) - true).square().mean(-1)
-        return (off * free).sum() / free.sum().clamp(min=1)
+        told, true = (part.gather(2, at[:, None].expand(-1, part.shape[1], -1)).transpose(1, 2).to(self.device) for part in (told, true))
+        assert draw.blocking.poses_BKFP is not None  # latents' files hold them
+        poses = draw.blocking.poses_BKFP * posed_B[:, None, None, None]
+        blocking = dataclasses.replace(draw.blocking, poses_BKFP=poses).to(self.device)
+        words = self.model.words(draw.rows_BL.to(self.device))
+        seen = self.model.before(self.model(told, words), words, blocking, painter.places(high, wide)[at].to(self.device), high)
+        return (seen - true).square().mean()
 
     def examine(self) -> dict[str, float]:
-        """On held-out scenes: the error by captions and without, and what a mean colour of all pictures would have."""
-        generator, worded, wordless, mean = torch.Generator().manual_seed(0), 0.0, 0.0, 0.0
-        for _ in range(8):
-            draw, before = self.held_out.draw(64, generator, window=1), generator.get_state()
-            worded += float(self._loss(draw, generator)) / 8
-            generator.set_state(before)
-            wordless += float(self._loss(dataclasses.replace(draw, rows_BL=torch.zeros_like(draw.rows_BL)), generator)) / 8
-            mean += float(draw.clean_BCFHW.float().var()) / 8
-        figures = {"loss": worded, "loss_without_text": wordless, "variance": mean}
-        return {name: round(value, 4) for name, value in figures.items()} | {"training_clips": float(self.store.clips)}
+        """On held-out scenes: the error of all pixels by captions and without; of those near things, with poses and without; and what a
+        mean colour of all pictures would have."""
+        asked = {
+            "loss": (1, True, 0.0), "loss_without_text": (0, True, 0.0), "loss_near_things": (1, True, 1.0),
+            "loss_near_things_without_poses": (1, False, 1.0),
+        }  # fmt: skip
+        figures = {}
+        for name, (worded, posed, near) in asked.items():
+            generator, losses = torch.Generator().manual_seed(0), []
+            for _ in range(8):
+                draw = self.held_out.draw(64, generator, window=1)
+                shown = dataclasses.replace(draw, rows_BL=draw.rows_BL * worded)
+                losses.append(float(self._loss(shown, torch.full((64,), posed), generator, near)))
+            figures[name] = round(sum(losses) / 8, 4)
+        generator = torch.Generator().manual_seed(0)
+        figures["variance"] = round(float(self.held_out.draw(512, generator, window=1).clean_BCFHW.float().var()), 4)
+        return figures | {"training_clips": float(self.store.clips)}
 
     def export(self, folder: Path, receipt: dict[str, Any]) -> None:
         """Write painter.safetensors."""

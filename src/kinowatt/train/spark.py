@@ -32,6 +32,7 @@ from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
 
 PATH_SHARE = 0.5  # of clips whose camera path is given as rays
 BACKDROP_SHARE = 0.8  # of clips whose backdrop is shown: there is none of footage that people bring
+POSED_SHARE = 0.9  # of clips in whose backdrop things are turned as they are
 WORDS_ALONE, BLOCKING_ALONE = 0.15, 0.05  # of clips: told no blocking, or nothing but that
 REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside of time
 SHORT, SHORT_SHARE = 5, 0.5  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
@@ -100,7 +101,8 @@ class Spark(nn.Module):
 @dataclass(frozen=True, eq=False)
 class Lesson:
     """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path), from where the clips are seen, what
-    stands where (no things: it is not told), of which clips (B) that is told, backdrops (zeros: none), and, or None, what stands beside."""
+    stands where (no things: it is not told), of which clips (B) that is told, backdrops with and without what stands there (zeros: none),
+    and, or None, what stands beside."""
 
     clean_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
@@ -109,6 +111,7 @@ class Lesson:
     blocking: Blocking
     told_B: torch.Tensor
     backdrop_BCFHW: torch.Tensor
+    empty_BCFHW: torch.Tensor
     beside_BCFHW: torch.Tensor | None
 
     def noised(self, recipe: Recipe, generator: torch.Generator) -> Noised:
@@ -118,7 +121,8 @@ class Lesson:
 
     def untold(self) -> Lesson:
         """With nothing told of what stands where: guidance moves away from that."""
-        return dataclasses.replace(self, told_B=torch.zeros_like(self.told_B), blocking=self.blocking.only(torch.zeros_like(self.told_B)))
+        none_B = torch.zeros_like(self.told_B)
+        return dataclasses.replace(self, told_B=none_B, blocking=self.blocking.only(none_B), backdrop_BCFHW=self.empty_BCFHW)
 
     def steering(self, switch: float) -> torch.Tensor:
         """Channels of steering, with the switch for guidance in one pass at `switch`."""
@@ -129,8 +133,7 @@ class Lesson:
 
 def weights_of(blocking: Blocking, height: int, width: int, of_things: float, rest: float) -> torch.Tensor:
     """What each number of latents (B, C, F, height, width) counts: so much where things stand, so much elsewhere."""
-    wider = Blocking(blocking.tracks_BKFT * torch.tensor([1.0, 1.0, WIDER, WIDER, WIDER, 1.0]), blocking.looks_BKL)
-    inside, _, _ = covers(wider, height * vae.SMALL, width * vae.SMALL)
+    inside, _, _ = covers(blocking.wider(WIDER), height * vae.SMALL, width * vae.SMALL)
     stands = inside.amax(1)[:, None].expand(-1, vae.COLOURS, -1, -1, -1)
     return vae.fold(rest + (of_things - rest) * stands)
 
@@ -195,15 +198,19 @@ class SparkTask:
         if beside is not None:
             rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)
             beside = beside.to(self.device).float()
-        told = draw.told_B.to(self.device)
+        blocking = draw.blocking.only(draw.told_B)
         shown = torch.rand(len(clean), generator=generator) < BACKDROP_SHARE
-        backdrop = clean.new_zeros(len(clean), BACKDROP_CHANNELS, *clean.shape[2:], dtype=torch.float32)
+        empty = clean.new_zeros(len(clean), BACKDROP_CHANNELS, *clean.shape[2:], dtype=torch.float32)
+        full = empty
         if self.painter is not None:
-            backdrop = self.painter.paint(draw.cameras.rows_BF44, draw.cameras.focus_B, draw.words_BL, *clean.shape[3:])
-        backdrop = (backdrop * shown[:, None, None, None, None]).to(self.device)
+            empty = self.painter.paint(draw.cameras.rows_BF44, draw.cameras.focus_B, draw.words_BL, *clean.shape[3:])
+            posed = torch.rand(len(clean), 1, 1, 1, generator=generator) < POSED_SHARE
+            poses = None if blocking.poses_BKFP is None else blocking.poses_BKFP * posed
+            full = self.painter.peopled(empty, draw.words_BL, dataclasses.replace(blocking, poses_BKFP=poses))
+        full, empty = ((painted * shown[:, None, None, None, None]).to(self.device) for painted in (full, empty))
         return Lesson(
             clean.to(self.device).float(), draw.rows_BL.to(self.device), rays, draw.cameras.to(self.device),
-            draw.blocking.to(self.device).only(told), told, backdrop, beside,
+            blocking.to(self.device), draw.told_B.to(self.device), full, empty, beside,
         )  # fmt: skip
 
     def _loss(self, draw: Draw, generator: torch.Generator, of_things: float, rest: float = 1.0) -> torch.Tensor:

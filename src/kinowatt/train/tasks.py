@@ -1,5 +1,5 @@
-"""The things that are trained: the codec and its interpolator; on its latents the denoiser with its text encoder; painter, director and
-observer; skies; phyworld."""
+"""The things that are trained: the codec and its interpolator; on its latents the denoiser with its text encoder; painter, director,
+poser and observer; skies; phyworld."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kinowatt.engine.parallel import World
 from kinowatt.errors import InputError
 from kinowatt.grid.history import history
 from kinowatt.grid.weather_files import read
-from kinowatt.models import director, header, interpolator, observer, painter
+from kinowatt.models import director, header, interpolator, observer, painter, poser
 from kinowatt.places import whole
 from kinowatt.train.codec import CodecTask
 from kinowatt.train.director import DirectorTask
@@ -29,11 +29,12 @@ from kinowatt.train.loop import Task, train
 from kinowatt.train.observer import ObserverTask
 from kinowatt.train.painter import PainterTask
 from kinowatt.train.phyworld import PHYWORLD_RECIPES, PhyWorldRecipe, PhyWorldTask
+from kinowatt.train.poser import PoserTask
 from kinowatt.train.recipes import RECIPES, Recipe
 from kinowatt.train.skies import SKIES_RECIPES, SkiesRecipe, SkiesTask
 from kinowatt.train.spark import SparkTask
 
-TRAINED = ("codec", "interpolator", "painter", "director", "observer", "spark", "distil", "skies", "phyworld")
+TRAINED = ("codec", "interpolator", "painter", "director", "poser", "observer", "spark", "distil", "skies", "phyworld")
 CODEC, DENOISER = "codec.safetensors", "denoiser.safetensors"
 STARTED = ("codec", "interpolator", "spark", "distil")  # these can begin with weights; distil has to
 
@@ -121,6 +122,8 @@ def _task(
         return ObserverTask(recipe, cache, device, deadline)
     if what == "painter":
         return PainterTask(recipe, cache, device, deadline)
+    if what == "poser":
+        return PoserTask(recipe, cache, device, deadline)
     # Without a painter beside it a denoiser is shown no backdrops.
     paints = painter.of(folder / painter.FILE) if (folder / painter.FILE).is_file() else None
     if what == "distil":
@@ -139,7 +142,7 @@ def _give(what: str, folder: Path, start: Path | None) -> None:
                 f"{folder}), or name a model folder with --start"
             )
         _copy(start / CODEC, folder / CODEC)
-    for name in () if what == "interpolator" else (interpolator.FILE, painter.FILE, director.FILE, observer.FILE):
+    for name in () if what == "interpolator" else (interpolator.FILE, painter.FILE, director.FILE, poser.FILE, observer.FILE):
         if start is not None and (start / name).is_file() and not (folder / name).is_file():
             _copy(start / name, folder / name)
 
@@ -154,8 +157,8 @@ def _recipe(what: str, name: str, weather: Path | None, start: Path | None) -> R
     """The recipe of that name. InputError for what does not go together."""
     if what not in TRAINED:
         raise InputError(
-            f"{what!r} cannot be trained; train codec, interpolator, painter, director, observer and spark, then distil; or skies or "
-            "phyworld alone"
+            f"{what!r} cannot be trained; train codec, interpolator, painter, director, poser, observer and spark, then distil; or "
+            "skies or phyworld alone"
         )
     own: dict[str, dict[str, Any]] = {"skies": SKIES_RECIPES, "phyworld": PHYWORLD_RECIPES}
     known = own.get(what, RECIPES)
