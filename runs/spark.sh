@@ -4,7 +4,7 @@
 #
 #   runs/spark.sh [cpu|gpu|tiny] [FOLDER]
 #
-# On a CPU nine hours of two cores, the denoiser at 128 pixels first and then at 256; on an accelerator six commands of at most ten minutes
+# On a CPU nine hours of two cores, the denoiser at 128 pixels first and then at 256; on an accelerator eight commands of at most ten minutes
 # each; tiny rehearses all of it in minutes. What came of it is in FOLDER/model.
 set -eu
 recipe="${1:-cpu}"
