@@ -87,7 +87,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights.save(folder / "interpolator.safetensors", dict(interpolator.state_dict()), {"interpolator": dataclasses.asdict(levels)})
     paints = PainterConfig(width=16, layers=1, thing_width=16, thing_layers=1, text_width=16)
     painter = Painter(paints, language.VOCABULARY)
-    for network in (painter.place, painter.things):  # zero at the start, as if all were of one colour
+    for network in (painter.place, painter.things, painter.shadows):  # zero at the start, as if all were of one colour
         torch.nn.init.normal_(network.outward.weight)
     painted = {"painter": dataclasses.asdict(paints), "vocabulary": list(language.VOCABULARY)}
     weights.save(folder / "painter.safetensors", dict(painter.state_dict()), painted)

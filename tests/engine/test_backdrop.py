@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,18 @@ import torch
 from kinowatt.clip import Clip
 from kinowatt.engine import conditioning, rollout
 from kinowatt.engine import engine as engines
-from kinowatt.engine.backdrop import backdrop, land
+from kinowatt.engine.backdrop import backdrop, land, light_of
+from kinowatt.engine.engine import Engine
 from kinowatt.engine.load import load
 from kinowatt.engine.plan import fill
 from kinowatt.engine.standing import Cameras
 from kinowatt.engine.ways import Ways
+from kinowatt.errors import WeightsError
 from kinowatt.models import steering, weights
 from kinowatt.models.blocking import BLOCKING_CHANNELS
 from kinowatt.models.model import Model
 from kinowatt.models.painter import BACKDROP_CHANNELS
-from kinowatt.models.specs import SPARK
+from kinowatt.models.specs import SPARK, TWO_PASS_STEPS
 from kinowatt.shot import OUTSIDE, Anchor, Camera, CameraKey, Shot
 
 PATH = (CameraKey(0.0, (0, -4, 1), (0, 0, 0.5)), CameraKey(2.0, (3, -4, 1), (3, 0, 0.5)))
@@ -104,6 +107,60 @@ def test_networks_that_never_saw_a_backdrop_see_none(small_model: Path, tmp_path
     assert shown == [None]
 
 
+@pytest.fixture
+def begins_late(small_model: Path, tmp_path: Path) -> Engine:
+    """Of weights whose file says that clips from words begin at a level of .5."""
+    for file in small_model.glob("*.safetensors"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tensors, config = weights.load(small_model / "denoiser.safetensors")
+    weights.save(tmp_path / "denoiser.safetensors", tensors, config | {"begins": 0.5})
+    engine = load(str(tmp_path), "cpu", Ways("torch"))
+    assert isinstance(engine, Engine)
+    return engine
+
+
+@pytest.mark.parametrize("seconds", [1.0, 4.0])  # in one go, and by a window that rolls
+def test_clips_from_words_begin_as_their_backdrop_under_noise(begins_late: Engine, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network whose velocity is nothing leaves what a clip began with in its latents."""
+    levels: list[torch.Tensor] = []
+
+    def nothing(x_BCFHW: torch.Tensor, level_BF: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        levels.append(level_BF)
+        return torch.zeros_like(x_BCFHW[:, : begins_late.model.codec.channels])
+
+    monkeypatch.setattr(type(begins_late.runtime), "denoiser", property(lambda self: nothing))
+    one = dataclasses.replace(shot(seconds), steps=2)
+    take = begins_late.generate(one)
+    plan = fill(one, begins_late.model.spec)
+    assert plan.begins == 0.5
+    assert len(levels) == (plan.roll.total if plan.roll else 2)
+    assert isinstance(begins_late.model, Model)
+    assert begins_late.model.painter is not None
+    stand, frames = begins_late.blocking(plan), plan.roll.frames if plan.roll else 5
+    painted, _ = backdrop(plan, (), begins_late.model.painter, stand, begins_late.model.spec).of(0, frames, 3, 4)
+    assert take.latents_1CFHW is not None
+    left = torch.from_numpy(take.latents_1CFHW) - 0.5 * painted[:, :48]  # half of the noise
+    assert float(left.std()) == pytest.approx(0.5, abs=0.05)
+    assert abs(float(left.mean())) < 0.1
+    first, then = (float(level.max()) for level in levels[:2])
+    assert first == pytest.approx(0.5, abs=1e-5)
+    assert 0.0 < then < 0.5
+
+
+def test_clips_from_footage_begin_as_noise_and_take_more_steps(begins_late: Engine) -> None:
+    spec, grey = begins_late.model.spec, Clip(np.full((1, 3, 48, 64), 128, np.uint8), fps=16.0)
+    assert (spec.begins, spec.steps, spec.steps_from_noise) == (0.5, SPARK.steps, TWO_PASS_STEPS)
+    for anchors, begins, steps in (((), 0.5, SPARK.steps), ((Anchor(grey, OUTSIDE),), 0.5, SPARK.steps), ((Anchor(grey, 0.0),), 1.0, 12)):
+        plan = fill(Shot("a red ball", anchors=anchors), spec)
+        assert (plan.begins, plan.shot.steps) == (begins, steps)
+
+
+def test_weights_that_begin_from_backdrops_want_their_painter(begins_late: Engine) -> None:
+    (begins_late.model.spec.folder / "painter.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"begins from backdrops, and has no painter of them; restore painter\.safetensors"):
+        load(str(begins_late.model.spec.folder), "cpu", Ways("torch")).generate(shot())
+
+
 def test_a_seed_has_its_place_in_the_world_and_a_path_its_own() -> None:
     def placed(seed: int, **fields: object) -> Cameras:
         one = dataclasses.replace(shot(**fields), seed=seed)  # type: ignore[arg-type]
@@ -118,3 +175,21 @@ def test_a_seed_has_its_place_in_the_world_and_a_path_its_own() -> None:
     step = [seen.rows_BF44[0, 4, 0, :3] - seen.rows_BF44[0, 0, 0, :3] for seen in (here, there)]
     assert float(step[0].norm()) == pytest.approx(float(step[1].norm()), abs=1e-4)
     assert torch.equal(placed(3, camera=Camera(path=PATH)).rows_BF44, placed(4, camera=Camera(path=PATH)).rows_BF44)
+
+
+def test_light_comes_from_a_side_by_lot_at_the_time_that_words_name() -> None:
+    def rise_and_side(seed: int, prompt: str) -> tuple[float, float]:
+        plan = fill(dataclasses.replace(shot(), prompt=prompt, seed=seed), SPARK)
+        seen = land(plan, (), SPARK)
+        *level, rise = light_of(plan.tokens, seen, seed)
+        towards = -seen.rows_BF44[0, 0, 3, :2]  # from what is looked at to the camera
+        cos = float(torch.tensor(level) @ towards / (torch.tensor(level).norm() * towards.norm()))
+        return math.degrees(math.asin(rise)), math.degrees(math.acos(cos))
+
+    for prompt, rise in (("a ball at noon", 50.0), ("a ball at dusk", 8.0), ("a turbine at night", 34.0), ("a ball at night", 51.6)):
+        found = [rise_and_side(seed, prompt) for seed in range(6)]
+        assert [up for up, _ in found] == pytest.approx([rise] * 6, abs=0.1)
+        assert rise_and_side(5, prompt) == found[5]
+        assert all(39.9 < side < 150.1 for _, side in found)
+    assert len({round(side) for _, side in (rise_and_side(seed, "a ball at noon") for seed in range(6))}) > 3
+    assert len({round(up) for up, _ in (rise_and_side(seed, "a ball") for seed in range(12))}) > 1, "by lot, where no word says when"

@@ -39,7 +39,8 @@ def block() -> Block:
     seen = Seen((Thing("ball", "red", "matte", 0.3),), "roll", "left", None, {"move": "pan-left", "time": "noon"})
     motion = physics.simulate(scene.sample(3, event="roll", subjects=(Subject("ball", "red", "matte", 0.3),)), 9, 16.0).every(4)
     focus = np.array([3.0, 3.0], np.float32)
-    return Block(frames, ids, (seen, dataclasses.replace(seen, things=())), np.stack([rows, rows]), focus, (motion, motion))
+    lights = np.array([[0.6, 0.0, 0.8], [0.0, 0.8, 0.6]], np.float32)
+    return Block(frames, ids, (seen, dataclasses.replace(seen, things=())), np.stack([rows, rows]), focus, (motion, motion), lights)
 
 
 @pytest.fixture
@@ -65,6 +66,7 @@ def test_mirrored_clips_have_mirrored_words(store: LatentStore) -> None:
     assert shelf.things[:, :, 0].sum(1).tolist() == [1, 1, 1, 1]
     assert torch.allclose(shelf.ways[2, :, 3], -shelf.ways[0, :, 3])
     assert shelf.poses.shape == (4, MOST, 3, POSE)
+    assert shelf.lights.tolist() == [pytest.approx(v) for v in ([0.6, 0, 0.8], [0, 0.8, 0.6], [-0.6, 0, 0.8], [0, 0.8, 0.6])]
     drawn = store.draw(3, torch.Generator().manual_seed(0), window=2).blocking
     assert drawn.poses_BKFP is not None
     assert drawn.poses_BKFP.shape == (3, MOST, 2, POSE)

@@ -38,13 +38,34 @@ def test_velocity_loss_is_zero_for_the_true_velocity_and_ignores_given_frames() 
         # Clean is zero, so x = level * noise; where a frame is given the answer may be anything.
         return torch.where(up > 0, x / up.clamp(min=1e-6), torch.full_like(x, 1e6))
 
-    assert float(loss.velocity_loss(exact, at, clean, torch.zeros(16, 1, 1))) < 1e-8
+    assert float(loss.velocity_loss(exact, at, torch.zeros(16, 1, 1))) < 1e-8
 
     def wrong(x: torch.Tensor, level: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         return exact(x, level, text) + 1.0
 
-    value = float(loss.velocity_loss(wrong, at, clean, torch.zeros(16, 1, 1)))
+    value = float(loss.velocity_loss(wrong, at, torch.zeros(16, 1, 1)))
     assert abs(value - 1.0) < 1e-4
+
+
+def test_clips_with_a_backdrop_come_from_it_on_a_straight_way_where_nothing_is_given() -> None:
+    torch.manual_seed(0)
+    clean, under = torch.randn(2, 400, 8, 5, 4, 4)
+    begins = torch.where(torch.arange(400) < 300, 0.6, 1.0)
+    at = loss.noised(clean, 5.0, torch.Generator().manual_seed(3), under=(under, begins))
+    level = at.level_BF[:, None, :, None, None]
+    # Whatever lies under it, a step along the true velocity ends where the clip is clean.
+    torch.testing.assert_close(at.x_BCFHW - level * at.velocity_BCFHW, clean, atol=1e-5, rtol=1e-5)
+    apart = at.velocity_BCFHW + clean  # noise alone, or with a share of what the backdrop is off
+    off = (under - clean) * (0.4 / 0.6)
+    likeness = ((apart * off).sum((1, 3, 4)) / off.square().sum((1, 3, 4))).round()  # (B, F)
+    from_it = at.level_BF[(likeness == 1) & (at.level_BF > 0)]
+    assert len(from_it) > 300
+    assert float(from_it.max()) <= 0.6 + 1e-5
+    assert float(at.level_BF[300:].max()) > 0.9, "where none is shown, from noise"
+    whole = (at.level_BF[:300] == at.level_BF[:300, :1]).all(1) & (at.level_BF[:300, 0] > 0.6)
+    assert int(whole.sum()) > 0, "and edits keep their own levels"
+    given = (at.level_BF[:300] == 0).any(1)
+    assert float(at.level_BF[:300][given].max()) > 0.9, "as what goes on from footage does"
 
 
 def test_reconstruction_weighs_subjects() -> None:

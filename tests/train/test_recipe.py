@@ -17,6 +17,7 @@ from kinowatt.models.specs import ONE_PASS_STEPS, SPARK, TWO_PASS_STEPS, find
 from kinowatt.shot import Shot
 from kinowatt.train import tasks
 from kinowatt.train.distil import GUIDANCE
+from kinowatt.train.spark import BEGINS
 
 pytest.importorskip("moderngl")
 ROOT = Path(__file__).parents[2]
@@ -34,17 +35,18 @@ def test_codec_interpolator_painter_director_poser_observer_spark_distil_then_a_
         assert all(value == value for value in receipt["held_out"].values()), "not a number"
         joules[what] = receipt["total_J"]
         if what == "spark":
-            assert (find(str(folder)).one_pass, find(str(folder)).steps) == (None, TWO_PASS_STEPS)
+            found = find(str(folder))
+            assert (found.one_pass, found.begins, found.steps, found.steps_from_noise) == (None, BEGINS, SPARK.steps, TWO_PASS_STEPS)
     assert joules["distil"] > joules["spark"], "the distilled weights cost what they began with, and more"
     further = tmp_path / "further"
     more = tasks.run("spark", "tiny", 0.02, False, "cpu", further, tmp_path / "cache", receipts, None, start=SPARK.folder)
     assert more["total_J"] > 100_000.0, "with what the shipped weights have cost"
-    for name in ("codec", "interpolator", "director", "observer"):
+    for name in ("codec", "interpolator", "painter", "director", "poser", "observer"):
         file = f"{name}.safetensors"
         assert (further / file).read_bytes() == (SPARK.folder / file).read_bytes()
     spec = find(str(folder))
     assert spec.one_pass == GUIDANCE == SPARK.guidance
-    assert spec.steps == ONE_PASS_STEPS
+    assert (spec.steps, spec.steps_from_noise) == (SPARK.steps, ONE_PASS_STEPS)
     shot = Shot("a red ball on grass", size=(64, 64), seconds=0.5, steps=2, seed=1)
     assert fill(shot, spec).strength == 1.0
     engine = load.load(str(folder), "cpu")

@@ -54,7 +54,7 @@ class Clips:
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         draw = torch.Generator().manual_seed(step)
         clean = torch.randn(3, self.config.in_channels, 3, 4, 6, generator=draw)
-        return velocity_loss(self.denoiser, noised(clean, 2.0, draw), clean, torch.randint(7, (3, 6), generator=draw)), 3
+        return velocity_loss(self.denoiser, noised(clean, 2.0, draw), torch.randint(7, (3, 6), generator=draw)), 3
 
     def examine(self) -> dict[str, float]:
         return {"loss": float(self.loss(10**6)[0])}

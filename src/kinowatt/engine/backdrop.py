@@ -1,6 +1,8 @@
 """A clip's backdrop: what its painter paints for the words of each scene, from where its camera stands, and of what stands there.
 
-There is none of a clip that leans on footage: of the place that it shows nobody knows where its joints lie.
+There is none of a clip that leans on footage: of the place that it shows nobody knows where its joints lie. Where there is one, it is shown
+to the network, and the clip begins as the backdrop under noise (Meng et al. 2022, arXiv 2108.01073) of a level of the model's: what stands
+where need not be found in noise, and the steps from pure noise down to there are spared.
 """
 
 from __future__ import annotations
@@ -12,14 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from kinowatt.engine.conditioning import Known
 from kinowatt.engine.plan import Plan
 from kinowatt.engine.standing import Cameras, cameras, mixed
+from kinowatt.models import vae
 from kinowatt.models.blocking import Blocking
 from kinowatt.models.painter import Painter
 from kinowatt.models.spec import ModelSpec
+from kinowatt.models.spots import Views
 from kinowatt.shot import CameraKey
+from kinowatt.worlds.toybox import light
+from kinowatt.worlds.toybox.scene import SUN_ASIDE_DEG, TIMES
 
 LAND, LAND_M = 2**21, 10.0  # a number of its own for the lot by which a clip's place is drawn, so many metres about
+LIGHT = 2**22  # and for that by which its light is
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +36,7 @@ class Backdrop:
 
     painter: Painter
     cameras: Cameras
+    lights_S3: torch.Tensor  # where most of the light comes from in each scene: unit vectors
     begins: Sequence[int]  # the latent frames at which scenes begin
     rows_SL: torch.Tensor  # token rows of their words
     blocking: Blocking | None  # of the clip
@@ -35,22 +44,48 @@ class Backdrop:
     def of(self, begin: int, count: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Channels (1, BACKDROP_CHANNELS, count, height, width) of so many latent frames, with what stands there and without; after
         the last all stands still."""
-        seen = self.cameras.of(begin, count).rows_BF44[0]
         scene = [sum(start <= begin + k for start in self.begins) - 1 for k in range(count)]
-        focus, rows = self.cameras.focus_B.expand(count), self.rows_SL[scene]
-        empty = self.painter.paint(seen[:, None], focus, rows, height, width)
+        seen = self.cameras.of(begin, count).rows_BF44[0]
+        views = Views(seen[:, None], self.cameras.focus_B.expand(count), self.lights_S3[scene])
+        rows = self.rows_SL[scene]
+        empty = self.painter.paint(views, rows, height, width)
         if self.blocking is None:
             return empty.transpose(0, 2), empty.transpose(0, 2)
         # Each frame is a clip to the painter: another may have other words.
         stand = self.blocking.of(begin, count).by_frame()
-        return self.painter.peopled(empty, rows, stand).transpose(0, 2), empty.transpose(0, 2)
+        return self.painter.peopled(empty, views, rows, stand).transpose(0, 2), empty.transpose(0, 2)
+
+
+def colours(seen: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Of a backdrop's channels, with what stands there and without, the first as latents (1, C, F, H, W)."""
+    return seen[0][:, : vae.COLOURS * vae.SMALL**2]
+
+
+def under(known: Known, seen: tuple[torch.Tensor, torch.Tensor], begins: float) -> Known:
+    """What is known of a clip that begins as its backdrop under noise of a level."""
+    inside = known.ceiling_1F.shape[1] - known.outside
+    latents, ceiling = known.latents_1CFHW.clone(), known.ceiling_1F.clone()
+    latents[:, :, :inside], ceiling[:, :inside] = colours(seen).to(latents), begins
+    return Known(latents, ceiling, known.outside)
 
 
 def backdrop(plan: Plan, path: Sequence[CameraKey], painter: Painter, blocking: Blocking | None, spec: ModelSpec) -> Backdrop:
     """Of a clip that is made from words, of which it is told what stands where."""
     texts = [plan.tokens, *(tokens for _, tokens in plan.scenes)]
     begins = [0, *(at for at, _ in plan.scenes)]
-    return Backdrop(painter, land(plan, path, spec), begins, painter.text.ids(texts), blocking)
+    seen = land(plan, path, spec)
+    shines = torch.tensor([light_of(tokens, seen, plan.shot.seed) for tokens in texts])
+    return Backdrop(painter, seen, shines, begins, painter.text.ids(texts), blocking)
+
+
+def light_of(tokens: Sequence[str], seen: Cameras, seed: int) -> tuple[float, float, float]:
+    """Where most of the light comes from, by lot as scenes of the world have it: at the time that words name, or one by lot."""
+    said = dict(token.partition("=")[::2] for token in reversed(tokens))
+    lot = np.random.default_rng(mixed(seed, LIGHT))
+    time, aside_deg = lot.choice(TIMES), lot.choice((-1, 1)) * lot.uniform(*SUN_ASIDE_DEG)
+    x, y = (-seen.rows_BF44[0, 0, 3, :2]).tolist()
+    lamp = said.get("kind") not in ("turbine", "panel")
+    return light.shines_from(said.get("time", str(time)), math.degrees(math.atan2(y, x)), float(aside_deg), lamp)
 
 
 def land(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Cameras:

@@ -118,8 +118,10 @@ def _candidates(shot: Shot, spec: ModelSpec) -> Iterator[tuple[Shot, float | Non
         size = shot.size or (None if shot.anchors else choice.size)
         yield replace(shot, steps=choice.steps, guidance=choice.guidance, cache=choice.cache, size=size), choice.quality
     if not known:  # nothing was measured, or the shot asks for what was not: fewer steps and pixels are taken for worse
+        most = fill(replace(shot, steps=None), spec).shot.steps
+        assert most
         for size in (shot.size,) if shot.size or shot.anchors else (None, *_smaller(spec)):
-            for steps in (shot.steps,) if shot.steps else (s for s in (spec.steps, *STEPS) if s <= spec.steps):
+            for steps in (shot.steps,) if shot.steps else (s for s in (most, *STEPS) if s <= most):
                 yield replace(shot, steps=steps, size=size), None
 
 

@@ -18,13 +18,13 @@ from kinowatt.energy.meter import Meter
 from kinowatt.energy.predict import Prediction
 from kinowatt.energy.processors import cpu_name
 from kinowatt.engine import conditioning, cost, enlarge, standing
-from kinowatt.engine.backdrop import Backdrop, backdrop
+from kinowatt.engine.backdrop import Backdrop, backdrop, under
 from kinowatt.engine.between import Between
 from kinowatt.engine.budget import Pace, fitted, measured, most_steps
 from kinowatt.engine.camera_path import rays_of
 from kinowatt.engine.canvas import on_canvas
 from kinowatt.engine.directed import direct
-from kinowatt.engine.plan import Plan, fill
+from kinowatt.engine.plan import Plan, fill, from_words
 from kinowatt.engine.rollout import Rollout
 from kinowatt.engine.runtime import Runtime
 from kinowatt.engine.state import State as State
@@ -32,9 +32,9 @@ from kinowatt.engine.step_cache import StepCache, step_caches
 from kinowatt.engine.wan_runtime import WanRuntime
 from kinowatt.engine.ways import Ways
 from kinowatt.engine.whole import Whole
-from kinowatt.errors import DeviceError, ShotError
+from kinowatt.errors import DeviceError, ShotError, WeightsError
 from kinowatt.media.image import fit
-from kinowatt.models import savings
+from kinowatt.models import painter, savings
 from kinowatt.models.blocking import Blocking
 from kinowatt.models.model import Model
 from kinowatt.models.steering import RAY_CHANNELS, steering_pair
@@ -164,7 +164,9 @@ class Engine:
             prediction, said = known, ()
         plan = self.plan(wanted)
         assert plan.shot.steps is not None
-        most = most_steps(shot, measured(self.model.spec), self.model.spec.steps)
+        default = self.plan(replace(shot, steps=None)).shot.steps
+        assert default
+        most = most_steps(shot, measured(self.model.spec), default)
         small = self.predict(plan.small) or prediction  # what enlarging costs comes after the steps, whatever their number
         steps = plan.roll.total if plan.roll else plan.shot.steps
         step_J = (small.Wh - small.rest_Wh) * 3600 / steps
@@ -206,7 +208,9 @@ class Engine:
         with meter.phase("text"):
             blocking = self.blocking(plan, known)
         dice = replace(standing.dice(plan, self._path(plan), self.model.spec), blocking=blocking)
-        behind = self._backdrop(plan, known, blocking)
+        behind = self._backdrop(plan, blocking)
+        if behind is None and plan.begins < 1.0:
+            raise WeightsError(f"{self.model.spec.name} begins from backdrops, and has no painter of them; restore {painter.FILE}")
         between = self._between(plan, blocking)
         if plan.roll is not None:
             assert isinstance(self.model, Model)
@@ -220,7 +224,10 @@ class Engine:
                 frames_TCHW, past = rollout.run(text, anchors, self._path(plan), told, resume, limit)
             return frames_TCHW, notes + self._losses(plan, plan.roll.window), past, plan.roll.steps
         whole = Whole(plan, self.model, self.runtime, self.device, self.step_caches, dice, between)
-        steering = self._steering(plan, known, blocking, behind)
+        seen = None if behind is None else behind.of(0, known.ceiling_1F.shape[1] - known.outside, *known.latents_1CFHW.shape[3:])
+        steering = self._steering(plan, known, blocking, seen)
+        if seen is not None and plan.begins < 1.0:
+            known = under(known, seen, plan.begins)
         with meter.phase("denoise"):
             latents, steps, more = whole.denoise(text, known, steering, told, resume, None if pace is None else pace.left)
         notes += [*more, *self._losses(plan, known.ceiling_1F.shape[1])]
@@ -303,29 +310,26 @@ class Engine:
         things = None if blocking is None else blocking.things()
         return Between(torch.from_numpy(rows_T44), focus_m, things, model.codec.stride[0], model.interpolator)
 
-    def _backdrop(self, plan: Plan, known: conditioning.Known, blocking: Blocking | None) -> Backdrop | None:
+    def _backdrop(self, plan: Plan, blocking: Blocking | None) -> Backdrop | None:
         """None where footage is given, of whose place nothing is known, and for networks that are shown none."""
-        model, inside = self.model, known.ceiling_1F.shape[1] - known.outside
-        if not isinstance(model, Model) or model.painter is None or not model.dit.config.sees_backdrop:
-            return None
-        if bool((known.ceiling_1F[:, :inside] < 1.0).any()):
+        model = self.model
+        if not isinstance(model, Model) or model.painter is None or not model.dit.config.sees_backdrop or not from_words(plan.shot):
             return None
         return backdrop(plan, self._path(plan), model.painter, blocking, model.spec)
 
     def _steering(
-        self, plan: Plan, known: conditioning.Known, blocking: Blocking | None, behind: Backdrop | None
+        self, plan: Plan, known: conditioning.Known, blocking: Blocking | None, seen: tuple[torch.Tensor, torch.Tensor] | None
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The channels of a camera path, of a blocking and of what is behind it, and those without the blocking: guidance moves away from
         the same place with nothing in it. None with none of them. ShotError for a model that follows no path."""
         path, codec = self._path(plan), self.model.codec
-        if not path and blocking is None and behind is None:
+        if not path and blocking is None and seen is None:
             return None
         frames, height, width = known.latents_1CFHW.shape[2:]
         rays = torch.zeros(1, RAY_CHANNELS, frames, height, width)
         if path:
             rays = rays_of(path, plan.frames, self.model.spec.fps, (height, width), codec.stride[0], known.outside)
         painted = None if blocking is None else blocking.channels(height, width)
-        seen = None if behind is None else behind.of(0, frames - known.outside, height, width)
         return steering_pair(rays, painted, seen, self.device)
 
     def _fit(self, plan: Plan) -> tuple[list[Anchor], list[str]]:

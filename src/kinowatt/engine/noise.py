@@ -33,13 +33,19 @@ def shifted(step: torch.Tensor, shift: float) -> torch.Tensor:
     return shift * step / (1.0 + (shift - 1.0) * step)
 
 
-def schedule(steps: int, frames: int, *, shift: float = 1.0, lag: float = 0.0, least: float = 0.0) -> torch.Tensor:
-    """Steps per latent frame (steps + 1, F) from 1 down to 0.
+def unshifted(step: torch.Tensor, shift: float) -> torch.Tensor:
+    """The inverse of `shifted`."""
+    return step / (shift - (shift - 1.0) * step)
+
+
+def schedule(steps: int, frames: int, *, shift: float = 1.0, lag: float = 0.0, least: float = 0.0, begins: float = 1.0) -> torch.Tensor:
+    """Steps per latent frame (steps + 1, F) from `begins` down to 0.
 
     With `least`, the steps before the shift go evenly towards that level, and the last one to 0 all the same: Wan has been trained on
     thousandths, and is run with 0.001.
     """
-    even = torch.linspace(1.0, least, steps + 1, dtype=torch.float64)
+    first = float(unshifted(torch.tensor(begins, dtype=torch.float64), shift))
+    even = torch.linspace(first, least, steps + 1, dtype=torch.float64)
     even[-1] = 0.0
     return shifted(lagged(even, frames, lag), shift).float()
 
@@ -50,6 +56,6 @@ def replanned(schedule_SF: torch.Tensor, done: int, left: int, *, shift: float =
     Equal parts in the unshifted step of each frame, as in `schedule` without lag.
     """
     here_F = schedule_SF[done]
-    plain_F = here_F / (shift - (shift - 1.0) * here_F)  # the inverse of `shifted`
+    plain_F = unshifted(here_F, shift)
     ahead_SF = shifted(torch.linspace(1.0, 0.0, left + 1, dtype=here_F.dtype, device=here_F.device)[1:, None] * plain_F, shift)
     return torch.cat([schedule_SF[: done + 1], ahead_SF])

@@ -86,6 +86,7 @@ class Plan:
     reading: language.Reading
     guidance_low: float | None = None  # of the second of two networks; None: as the first
     strength: float = 1.0  # of guidance, as it is computed at each step; 1 takes one pass
+    begins: float = 1.0  # the level of noise at which the clip begins, where it has a backdrop
     one_pass: bool = False  # the network is asked for a velocity that is guided already
     warnings: tuple[str, ...] = field(default=())
     stages: tuple[Stage, ...] = ()  # of enlarging by the model itself
@@ -123,7 +124,8 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
     canvas = [math.ceil(side / spec.grid) * spec.grid for side in inner]
     if spec.needs_image and not any(a.at in (START, 0.0) for a in shot.anchors):
         raise ShotError(f"{spec.name} goes on from an image; give one that the clip starts with, for example --image photo.jpg")
-    steps = spec.steps if shot.steps is None else shot.steps
+    begins, most = (spec.begins, spec.steps) if from_words(shot) else (1.0, spec.steps_from_noise or spec.steps)
+    steps = most if shot.steps is None else shot.steps
     guidance = spec.guidance if shot.guidance is None else shot.guidance
     seconds = min(frames / spec.fps, MAX_SECONDS)
     filled = replace(shot, size=(width, height), seconds=seconds, steps=steps, guidance=guidance, cache=shot.cache or 1)
@@ -132,8 +134,9 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
     said = tokens or negative or shot.storyboard
     strength = spec.strength(guidance, bool(shot.negative)) if said else 1.0  # with nothing to follow there is nothing to strengthen
     plan = Plan(
-        filled, frames, width, height, *inner, canvas[0], canvas[1], tokens, negative, reading, low, strength, spec.one_pass is not None
-    )
+        filled, frames, width, height, *inner, canvas[0], canvas[1], tokens, negative, reading, low, strength, begins,
+        spec.one_pass is not None,
+    )  # fmt: skip
     if rolls(spec) and (frames > spec.trained_frames or shot.storyboard):
         plan = _rolled(plan, spec)
     how = stages.measured(spec) if plan.enlarged else None
@@ -141,6 +144,11 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
         latent_frames = (frames - 1) // spec.frame_stride + 1
         plan = replace(plan, stages=stages.stages(inner, (width, height), latent_frames, spec, how or stages.UNMEASURED))
     return replace(plan, warnings=_warnings(plan, spec, how))
+
+
+def from_words(shot: Shot) -> bool:
+    """Whether nothing is given of what the clip shows: it may have a backdrop."""
+    return all(anchor.at == OUTSIDE for anchor in shot.anchors)
 
 
 def _check_length(seconds: float, shot: Shot, spec: ModelSpec) -> None:

@@ -18,15 +18,15 @@ import numpy as np
 import torch
 
 from kinowatt.engine import conditioning
-from kinowatt.engine.backdrop import Backdrop
+from kinowatt.engine.backdrop import Backdrop, colours
 from kinowatt.engine.between import Between
 from kinowatt.engine.camera_path import rows_of
 from kinowatt.engine.canvas import picture
-from kinowatt.engine.noise import noise_levels, shifted, up
+from kinowatt.engine.noise import noise_levels, shifted, unshifted, up
 from kinowatt.engine.plan import Plan, Roll
 from kinowatt.engine.sample import Guided, solver_of
 from kinowatt.engine.solvers import Solver, Velocity
-from kinowatt.engine.standing import PLAIN, Dice
+from kinowatt.engine.standing import Dice
 from kinowatt.engine.state import Growing, State, Told
 from kinowatt.engine.step_cache import StepCache
 from kinowatt.errors import OutputError, ShotError
@@ -38,24 +38,9 @@ from kinowatt.models.vae import VideoCodec
 from kinowatt.shot import Anchor, CameraKey
 
 HISTORY = 0.1  # the level of noise at which the network is shown what it has made before (LOG.md)
-VEILS = 2**20  # the numbers of parts end before it
 SPARE_BYTES = 64 * 2**20  # left free beside the frames
 Piece = tuple[torch.Tensor, float]  # of an anchor: one latent frame (1, C, 1, H, W) and its ceiling
 Noise = Callable[[int, int], torch.Tensor]  # of a part's window (1, C, W, H, W), by its number and its first frame
-
-
-def noise_of(seed: int, shape_1CWHW: Sequence[int], dice: Dice) -> Noise:
-    """The noise of each part's window, the same wherever a take begins or goes on.
-
-    What stands in the world stands there in all parts, so that the next one shows the same place. The rest a part has anew. From VEILS on
-    it is the noise under which a part is shown its history, of which nothing stands: that which the history was made of would be written
-    into it again, part after part (LOG.md).
-    """
-
-    def draw(part: int, begin: int) -> torch.Tensor:
-        return (PLAIN if part >= VEILS else dice)(shape_1CWHW, seed, begin, part)
-
-    return draw
 
 
 class Scenes:
@@ -91,31 +76,33 @@ class Scenes:
 
 
 class Rolling:
-    """The window and its latents `x` (1, C, W, H, W) from step to step; `begin` is the clip's frame at which it stands."""
+    """The window and its latents `x` (1, C, W, H, W) from step to step; `begin` is the clip's frame at which it stands. `under(begin)` is
+    what lies under the noise of a window (1, C, W, H, W), which then `begins` at a lower level than 1."""
 
     history = HISTORY
 
     def __init__(
-        self, roll: Roll, known: Mapping[int, Piece], noise: Noise, shift: float, x: torch.Tensor | None = None, done: int = 0
-    ) -> None:
+        self, roll: Roll, known: Mapping[int, Piece], noise: Noise, shift: float, x: torch.Tensor | None = None, done: int = 0,
+        under: Callable[[int], torch.Tensor] | None = None, begins: float = 1.0,
+    ) -> None:  # fmt: skip
         self.roll, self.known, self.noise, self.shift, self.done = roll, known, noise, shift, done
-        self.begin = roll.begin(done)
-        self.drawn, self.veil = self._draw()
+        self.under, self.begins, self.begin = under, begins, roll.begin(done)
+        self.drawn = self._draw()
         self.x = torch.cat([self._entering(f) for f in self._frames], 2) if x is None else x
 
     @property
     def _frames(self) -> range:
         return range(self.begin, self.begin + self.roll.window)
 
-    def _draw(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of what moves in this part, and of its history."""
-        part = self.done // self.roll.steps
-        return self.noise(part, self.begin), self.noise(VEILS + part, self.begin)
+    def _draw(self) -> torch.Tensor:
+        """The noise of this part's window: of what moves, and of its history."""
+        return self.noise(self.done // self.roll.steps, self.begin)
 
     def _entering(self, frame: int) -> torch.Tensor:
-        noise = self.drawn[:, :, frame - self.begin : frame - self.begin + 1]
+        at = frame - self.begin
+        noise = self.drawn[:, :, at : at + 1]
         if frame not in self.known:
-            return noise
+            return noise if self.under is None else torch.lerp(self.under(self.begin)[:, :, at : at + 1].to(noise), noise, self.begins)
         latent, ceiling = self.known[frame]
         return torch.lerp(latent, noise.to(latent), ceiling)
 
@@ -123,14 +110,15 @@ class Rolling:
         """(1, W) of the frames of the window, where a share of the way to clean is left for those that move."""
         part = self.roll.part(self.done)
         ceiling = [self.known[f][1] if f in self.known else 1.0 for f in self._frames]
-        plain = torch.tensor([left if f in part else 0.0 for f in self._frames], dtype=torch.float64)
+        first = float(unshifted(torch.tensor(self.begins, dtype=torch.float64), self.shift))
+        plain = torch.tensor([left * first if f in part else 0.0 for f in self._frames], dtype=torch.float64)
         return noise_levels(shifted(plain, self.shift), torch.tensor(ceiling, dtype=torch.float64))[None].to(self.x)
 
     def shown(self, velocity: Velocity) -> Velocity:
         """The same velocity of a window whose history is a little noisy, never more so than what moves; what is given stays as it is."""
         history = range(self.begin, self.roll.part(self.done).start)
         mine = [f in history and self.known.get(f, (None, 1.0))[1] > 0.0 for f in self._frames]
-        noise = self.veil.to(self.x)
+        noise = self.drawn.to(self.x)
         own = torch.tensor(mine, device=self.x.device)
 
         def noisy(x_BCFHW: torch.Tensor, level_BF: torch.Tensor, step: int) -> torch.Tensor:
@@ -152,7 +140,7 @@ class Rolling:
         clean = [self.frame(f) for f in range(self.roll.clean(self.done - 1), self.roll.clean(self.done))]
         if self.done % self.roll.steps == 0 and self.done < self.roll.total:
             entered, self.begin = self.begin + self.roll.window, self.roll.begin(self.done)
-            self.drawn, self.veil = self._draw()
+            self.drawn = self._draw()
             new = [self._entering(f).to(self.x) for f in range(entered, self.begin + self.roll.window)]
             self.x = torch.cat([self.x[:, :, len(new) :], *new], 2)
         return clean
@@ -206,6 +194,7 @@ class Rollout:
     decoded: int = 0  # latent frames
     last: torch.Tensor | None = None  # the last latent's frame (1, 3, H, W), from which the next ones go on
     newest: np.ndarray | None = None  # frame (3, H, W)
+    newest_seen: tuple[int, tuple[torch.Tensor, torch.Tensor]] | None = None  # of backdrops, with the frame where its window begins
 
     def __post_init__(self) -> None:
         assert self.plan.roll is not None
@@ -295,20 +284,27 @@ class Rollout:
             rows = torch.from_numpy(steer[0][stride * begin :][: self._frames_of(window)])
             rays = ray_maps(rows, steer[1], *self._size, stride)[None]
         painted = None if blocking is None else blocking.of(begin, window).channels(*self._size)
-        seen = None if self.behind is None else self.behind.of(begin, window, *self._size)
-        return steering_pair(rays, painted, seen, self.device)
+        return steering_pair(rays, painted, None if self.behind is None else self._seen(begin), self.device)
+
+    def _seen(self, begin: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The backdrop of the window that begins at a latent frame: painted once for all steps of its part."""
+        assert self.behind is not None
+        if self.newest_seen is None or self.newest_seen[0] != begin:
+            self.newest_seen = begin, self.behind.of(begin, self.roll.window, *self._size)
+        return self.newest_seen[1]
 
     def _begin(self, resume: State | None) -> Rolling:
-        channels = self.codec.channels
-        dice = noise_of(self.plan.shot.seed, (1, channels, self.roll.window, *self._size), self.dice)
+        shape = 1, self.codec.channels, self.roll.window, *self._size
 
         def noise(part: int, begin: int) -> torch.Tensor:
-            return dice(part, begin).to(self.device)
+            return self.dice(shape, self.plan.shot.seed, begin, part).to(self.device)
 
+        begins = self.plan.begins
+        under = (lambda begin: colours(self._seen(begin))) if begins < 1.0 else None
         if resume is None:
             self._warm_up()
-            return Rolling(self.roll, self.pieces, noise, self.model.shift)
-        same = resume.latents_1CFHW.shape == (1, channels, self.roll.window, *self._size) and "parts" in resume.memory
+            return Rolling(self.roll, self.pieces, noise, self.model.shift, under=under, begins=begins)
+        same = resume.latents_1CFHW.shape == shape and "parts" in resume.memory
         if not same or resume.memory["parts"].tolist() != self._told or resume.done > self.roll.total:
             raise ShotError("the saved state belongs to another shot; begin anew")
         self.kept = {name.removeprefix("decoder."): array for name, array in resume.memory.items() if name.startswith("decoder.")}
@@ -316,9 +312,8 @@ class Rollout:
             self.last = torch.from_numpy(resume.memory["last"]).to(self.device)
         self.decoder.remember(self.kept, self.device)
         self.decoded = self._decoded_at(resume.done)
-        rolling = Rolling(
-            self.roll, self.pieces, noise, self.model.shift, torch.from_numpy(resume.latents_1CFHW).to(self.device), resume.done
-        )
+        x = torch.from_numpy(resume.latents_1CFHW).to(self.device)
+        rolling = Rolling(self.roll, self.pieces, noise, self.model.shift, x, resume.done, under, begins)
         self.waiting = [rolling.frame(f) for f in range(self.decoded, self.roll.clean(resume.done))]
         return rolling
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,8 +23,6 @@ from kinowatt.models.spec import ModelSpec
 from kinowatt.shot import CameraKey
 from kinowatt.worlds.toybox import camera
 from kinowatt.worlds.toybox.scene import MOVES, SHOTS
-
-LOOK_BACK = 16  # frames in which the places of a picture are looked for, the oldest first
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +50,17 @@ class Dice:
     share: float  # of its variance, that stands in the world
     cameras: Cameras | None  # None where nothing stands
     blocking: Blocking | None = None  # of the frames, where it is known: what stands on a thing moves with it
-    seen: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)  # places (F, N) by size: a long clip is drawn in many parts
 
     def __call__(self, shape_1CFHW: Sequence[int], seed: int, begin: int = 0, part: int = 0) -> torch.Tensor:
-        """Noise (1, C, F, H, W) of a clip's frames from `begin` on. Parts share what stands, and have a part each of what does not."""
-        own, world = (torch.Generator().manual_seed(s) for s in (mixed(seed, part) if part else seed, mixed(seed, 0)))
+        """Noise (1, C, F, H, W) of a clip's frames from `begin` on. Each part of a long clip has a world of its own: from the same one the
+        network would write the same into what it goes on from, part after part (LOG.md)."""
+        seed = mixed(seed, part) if part else seed
+        own, world = (torch.Generator().manual_seed(s) for s in (seed, mixed(seed, 0)))
         if self.cameras is None:
             return torch.randn(tuple(shape_1CFHW), generator=own)
-        frames, key = shape_1CFHW[2], (shape_1CFHW[3] * vae.SMALL, shape_1CFHW[4] * vae.SMALL)
-        if key not in self.seen or len(self.seen[key]) < begin + frames:
-            count = max(begin + frames, self.cameras.rows_BF44.shape[1])
-            things = None if self.blocking is None else self.blocking.of(0, count)
-            self.seen[key] = places(self.cameras.of(0, count), *key, things)[0].int()  # half the bytes: a clip may be long
-        return self._drawn(shape_1CFHW, self.seen[key][None, : begin + frames], own, world)
+        frames, high, wide = shape_1CFHW[2], shape_1CFHW[3] * vae.SMALL, shape_1CFHW[4] * vae.SMALL
+        things = None if self.blocking is None else self.blocking.of(begin, frames)
+        return self._drawn(shape_1CFHW, places(self.cameras.of(begin, frames), high, wide, things), own, world)
 
     def roll(self, shape_BCFHW: Sequence[int], generator: torch.Generator) -> torch.Tensor:
         """Noise (B, C, F, H, W) for as many clips and frames as there are cameras, on their device."""
@@ -74,13 +70,13 @@ class Dice:
         return self._drawn(shape_BCFHW, places(self.cameras, high, wide, self.blocking), generator, generator)
 
     def _drawn(self, shape_BCFHW: Sequence[int], numbers_BFN: torch.Tensor, own: torch.Generator, world: torch.Generator) -> torch.Tensor:
-        """For the last of the frames whose places are given. Each frame by itself is white noise, in the pixels of the small picture that
-        a latent frame holds; what stands begins alike for any number of frames."""
+        """For frames whose places are given. Each by itself is white noise, in the pixels of the small picture that a latent frame holds;
+        what stands begins alike for any number of frames."""
         batch, channels, frames, height, width = shape_BCFHW
         high, wide = height * vae.SMALL, width * vae.SMALL
         colours = channels // vae.SMALL**2
         world_NBC = torch.randn(numbers_BFN.shape[1] * high * wide, batch, colours, generator=world).to(numbers_BFN.device)
-        at_BN = numbers_BFN[:, -frames:].flatten(1).long()
+        at_BN = numbers_BFN.flatten(1).long()
         standing = torch.stack([world_NBC[at_N, b] for b, at_N in enumerate(at_BN)]).transpose(1, 2)
         mine = torch.randn(batch, colours, frames, high, wide, generator=own).to(numbers_BFN.device)
         drawn = self.share**0.5 * standing.reshape_as(mine) + (1.0 - self.share) ** 0.5 * mine
@@ -144,7 +140,7 @@ def places(cameras: Cameras, height: int, width: int, blocking: Blocking | None 
     found = [own_N.expand(batch, -1)]
     for k in range(1, frames):
         number_BN = torch.full_like(found[0], -1)
-        for j in range(max(k - LOOK_BACK, 0), k):
+        for j in range(k):  # the oldest first
             pixel_BN, seen_BN = _pixels(point_BFN3[:, k], far_BFN[:, k], rows_BF44[:, j].float(), height, width)
             if things is not None:
                 pixel_BN, seen_BN = things.moved(k, j, pixel_BN, seen_BN)
@@ -163,8 +159,7 @@ class _Things:
         self._frames: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
 
     def frame(self, k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Which thing each pixel of a frame is on (B, N), -1 for none, and where in its ellipse, u and v. Kept of late frames only: a clip
-        may be long."""
+        """Which thing each pixel of a frame is on (B, N), -1 for none, and where in its ellipse, u and v."""
         if k not in self._frames:
             now = Blocking(self.blocking.tracks_BKFT[:, :, k : k + 1], self.blocking.looks_BKL)
             order_BKN = nearest_first(now).expand(-1, -1, self.size[0] * self.size[1])
@@ -172,7 +167,6 @@ class _Things:
             nearest = (inside > 0.5).float().argmax(1, keepdim=True)  # the first of the things that has a pixel
             inside, order, u, v = (part.gather(1, nearest)[:, 0] for part in (inside, order_BKN, u, v))
             self._frames[k] = torch.where(inside > 0.5, order, -1), u, v
-            self._frames.pop(k - LOOK_BACK - 1, None)
         return self._frames[k]
 
     def moved(self, k: int, j: int, pixel_BN: torch.Tensor, seen_BN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -54,7 +54,8 @@ class Whole:
         shot = self.plan.shot
         assert shot.steps
         assert shot.cache
-        rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift, least=self.model.spec.least_level)
+        begins, least = self.plan.begins, self.model.spec.least_level
+        rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift, least=least, begins=begins)
         if resume is not None:
             rows = torch.from_numpy(resume.schedule_SF)
         tell(resume.done if resume else 0, len(rows) - 1, None, None)

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from kinowatt.exam import adherence, flow, judges
-from kinowatt.exam.eye import BARE, PARTS, WHOLE, Sight
+from kinowatt.exam.eye import BARE, PARTS, WHOLE, Eye, Sight
 from kinowatt.exam.fit import Say, fit
 from kinowatt.exam.judges import FILE, Judges, Verdict
 from kinowatt.exam.pictures import COLOURS, FIELDS, GLANCES, KINDS, SOFT_SHARE, Pictures, pictures, rarity, softened
@@ -28,6 +28,7 @@ from kinowatt.worlds.toybox.seen import SEEN_SHARE
 
 PICTURES = 24  # of a step
 EYE_LR, READER_LR = 2e-3, 3e-3
+FURTHER = 0.5  # of the Eye's learning rate, where it goes on from what it has learnt
 STEPS = {"eye": 6000, "readers": 3000}
 HELD_OUT = 375  # scenes
 GLANCED = 20_000  # the first scene that is looked at in fewer looks
@@ -151,8 +152,9 @@ def _exact(sight: Sight) -> Sight:
 
 
 def teach_eye(judge: Judges, sets: Sequence[Pictures], steps: int, say: Say) -> None:
-    """Train the Eye for so many steps, with the learning rate warmed up and let down."""
-    lessons, rng = Lessons(sets), np.random.default_rng(0)
+    """Train the Eye for so many steps, with the learning rate warmed up and let down; on other pictures than those that it has learnt."""
+    done = int(judge.facts.get("steps", 0))
+    lessons, rng = Lessons(sets), np.random.default_rng(done)
 
     def loss() -> torch.Tensor:
         told = lessons.draw(rng)
@@ -160,7 +162,7 @@ def teach_eye(judge: Judges, sets: Sequence[Pictures], steps: int, say: Say) -> 
             sight = judge.eye(told.signal)
         return eye_loss(_exact(sight), told, lessons.rarity)
 
-    fit("eye", judge.eye, loss, steps, EYE_LR, 0.02, say)
+    fit("eye", judge.eye, loss, steps, EYE_LR * (FURTHER if done else 1.0), 0.02, say)
 
 
 def teach_reader(name: str, reader: judges.Reader, x_ND: np.ndarray, y_N: np.ndarray, steps: int, say: Say) -> None:
@@ -217,18 +219,21 @@ def measured(judge: Judges, made: Pictures) -> dict[str, Any]:
     return {"accuracy": accuracy, "confusion": [list(table.head), *(list(row) for row in table.rows)]}
 
 
-def learn(scenes: int, glanced: int, steps: Mapping[str, int], folder: Path, workers: int, say: Say) -> Judges:
-    """Render (or read), train, measure, save. `steps`: of the parts that learn anew, by name; the others stay as they are."""
+def learn(scenes: int, glanced: int, steps: Mapping[str, int], folder: Path, workers: int, say: Say, further: bool = False) -> Judges:
+    """Render (or read), train, measure, save. `steps`: of the parts that learn, by name; the others stay as they are. `further`: the Eye
+    goes on from what it has learnt, else it begins from nothing."""
     begun = time.monotonic()
     torch.manual_seed(0)
-    judge = Judges() if set(steps) == set(STEPS) else judges.load()
+    judge = Judges() if set(steps) == set(STEPS) and not further else judges.load()
+    if "eye" in steps and not further:
+        judge.eye, judge.facts = Eye(), {k: v for k, v in judge.facts.items() if k != "steps"}
     facts = dict(judge.facts)
     held = pictures(folder, JUDGES_HELD_OUT, HELD_OUT, workers)
     made = pictures(folder, 0, scenes, workers) if steps else held
     if "eye" in steps:
         say(f"{scenes} and {glanced} scenes to learn from, {len(held.fields)} held out, after {time.monotonic() - begun:.0f} s")
         teach_eye(judge, [made, pictures(folder, GLANCED, glanced, workers, GLANCES)], steps["eye"], say)
-        facts |= {"scenes": scenes, "glanced": glanced, "steps": steps["eye"]}
+        facts |= {"scenes": scenes, "glanced": glanced, "steps": facts.get("steps", 0) + steps["eye"]}
     if "readers" in steps:
         teach_readers(judge, made, steps["readers"], say)
     judge.facts = facts | {"held_out": len(held.fields), **measured(judge, held)}
@@ -244,5 +249,7 @@ if __name__ == "__main__":
     parser.add_argument("--parts", nargs="*", default=list(STEPS), choices=STEPS, help="that learn anew; default: all; none: only measure")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=None, help="where renders are kept; default: kinowatt's cache")
+    parser.add_argument("--further", action="store_true", help="the Eye goes on from the judges as they are; default: from nothing")
     given = parser.parse_args()
-    learn(given.scenes, given.glanced, {p: STEPS[p] for p in given.parts}, given.folder or cache() / "judges", given.workers, print)
+    steps = {p: STEPS[p] for p in given.parts}
+    learn(given.scenes, given.glanced, steps, given.folder or cache() / "judges", given.workers, print, given.further)

@@ -33,6 +33,8 @@ class ModelSpec:
     guidance_low: float | None = None  # of the second of two networks, where they have one each
     guided_below: float = 1.0  # noisier levels follow the text as it is, unguided (see engine/sample.py)
     one_pass: float | None = None  # the guidance that one pass of the network has learnt to give by itself (see train/distil.py)
+    begins: float = 1.0  # the level of noise at which clips from words begin, a backdrop under it; 1: noise alone (see engine/backdrop.py)
+    steps_from_noise: int | None = None  # of clips that begin as noise alone, where others do not; None: as many as those
     standing: float = 0.0  # of the noise's variance, that stands in the world where a clip is drawn (see engine/standing.py)
     hands_over: bool = False  # its codec loses so much of given pixels that the frames beside them are matched to them
     frame_stride: int = 4  # frames come in this many k, plus 1

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kinowatt.worlds.toybox import Sample, Toybox, caption, scene, splits, threads
+from kinowatt.worlds.toybox import Sample, Toybox, caption, light, scene, splits, threads
 from kinowatt.worlds.toybox.physics import Motion
 from kinowatt.worlds.toybox.seen import Seen
 
@@ -44,7 +44,8 @@ class Block:
     """Rendered scenes of one size: frames (N, T, C, H, W) and instance ids (N, T, H, W), uint8, what they show, and where the camera was.
 
     `cameras_NT44`: camera rows (see toybox/camera.py); `focus_N`: metres from the camera to what it looks at. `motions`: how the scenes
-    move, in the frames that were rendered; none where a block was read from the disk.
+    move, in the frames that were rendered, and `lights_N3`: where most of the light comes from, unit vectors; none where a block was read
+    from the disk.
     """
 
     frames_NTCHW: np.ndarray
@@ -53,6 +54,7 @@ class Block:
     cameras_NT44: np.ndarray
     focus_N: np.ndarray
     motions: tuple[Motion, ...] = ()
+    lights_N3: np.ndarray | None = None
 
     def captions(self, split: str = "train") -> list[str]:
         """One caption of each clip, the same at every call."""
@@ -95,6 +97,7 @@ def block_of(samples: Sequence[Sample], every: int = 1) -> Block:
         np.stack([s.camera_T44 for s in samples]),
         np.array([s.focus_m for s in samples], np.float32),
         tuple(s.motion.every(every) for s in samples),
+        np.array([light.main_light(s.scene) for s in samples], np.float32),
     )
 
 

@@ -21,7 +21,7 @@ from kinowatt.train.latents import Draw
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.spark import OF_THINGS, Spark, SparkTask, weights_of
 
-GUIDANCE = 3.0  # that one pass learns to imitate
+GUIDANCE = 2.0  # that one pass learns to imitate
 GUIDED_SHARE = 0.75  # of steps; the others keep what was learnt before
 LR_SHARE = 0.5  # of the recipe's learning rate: the weights are good already
 

@@ -34,8 +34,9 @@ from kinowatt.worlds.toybox.splits import kept_apart
 
 Size = tuple[int, int, int]  # latent frames, rows, columns
 HALF = 2  # clips are rendered at so much less than their size
-KEPT = ("latents", "looks", "cameras", "focus", "tracks", "poses", "things", "ways")
+KEPT = ("latents", "looks", "cameras", "focus", "lights", "tracks", "poses", "things", "ways")
 NAMING = ("count", "size", "pattern", "material", "color", "kind")  # slots of the lexicon that tell of things
+FLIPPED = np.array([-1, 1, 1], np.float32)  # of places in the world flipped left to right
 SQUARE_M = 1.25  # a side of those of the toybox's floors
 FEWER_SHARE = 0.6  # of captions that a director hears in part
 PAINTED_SHARE = 0.2  # of clips of which a director hears that all things have one colour
@@ -61,7 +62,10 @@ def latent_block(folder: Path, block: int, bucket: Bucket) -> Path:
     looks = [coded(look[..., ::turn]) for turn in (1, -1) for look in close]
     cameras = torch.from_numpy(np.concatenate([made.cameras_NT44, mirrored_cameras(made.cameras_NT44)]))
     focus = torch.from_numpy(made.focus_N).repeat(2)
-    tensors = {"latents": torch.cat(clips), "looks": torch.cat(looks), "cameras": cameras, "focus": focus} | directed(made)
+    assert made.lights_N3 is not None
+    lights = torch.from_numpy(np.concatenate([made.lights_N3, made.lights_N3 * FLIPPED]))
+    drawn = {"latents": torch.cat(clips), "looks": torch.cat(looks)}
+    tensors = drawn | {"cameras": cameras, "focus": focus, "lights": lights} | directed(made)
     seen = [s.to_json() for s in made.seen] + [mirrored(s).to_json() for s in made.seen]
     weights.save(path, tensors, {"seen": seen})
     return path
@@ -112,7 +116,7 @@ def close_look(block: Block, n: int) -> np.ndarray:
 def mirrored_cameras(cameras_NT44: np.ndarray) -> np.ndarray:
     """Cameras of the world flipped left to right (x to -x), which shows the picture mirrored; right turns with its picture."""
     flipped = cameras_NT44.copy()
-    flipped[:, :, :, 0] *= -1.0
+    flipped[..., :3] *= FLIPPED
     flipped[:, :, 1, :3] *= -1.0
     return flipped
 
@@ -125,7 +129,8 @@ def latent_blocks(folder: Path, blocks: Sequence[int], buckets: Sequence[Bucket]
 @dataclass(frozen=True, eq=False)
 class Draw:
     """A batch of one size: clean latents (B, C, F, H, W), token rows (B, L) of their captions, those that are told, ray maps
-    (B, 7, F, H, W), close looks (B, C, 1, H, W), from where the clips are seen, what stands where, and of which clips (B) that is told."""
+    (B, 7, F, H, W), close looks (B, C, 1, H, W), from where the clips are seen, where most light comes from (B, 3), what stands where, and
+    of which clips (B) that is told."""
 
     clean_BCFHW: torch.Tensor
     words_BL: torch.Tensor
@@ -133,6 +138,7 @@ class Draw:
     rays_BCFHW: torch.Tensor
     looks_BCFHW: torch.Tensor
     cameras: Cameras
+    lights_B3: torch.Tensor
     blocking: Blocking
     told_B: torch.Tensor
 
@@ -155,6 +161,7 @@ class _Shelf:
     looks: torch.Tensor
     cameras: torch.Tensor
     focus: torch.Tensor
+    lights: torch.Tensor
     tracks: torch.Tensor
     poses: torch.Tensor
     things: torch.Tensor
@@ -216,7 +223,7 @@ class LatentStore:
         rays = torch.stack([ray_maps(rows_F44, focus_m, height, width, stride=1) for rows_F44, focus_m in each])
         tracks, poses = (of[pick[:, None], :, at].transpose(1, 2) for of in (shelf.tracks, shelf.poses))
         stand = Blocking(tracks, shelf.things[pick], poses)
-        return Draw(latents, rows, rows, rays, shelf.looks[pick], cameras, stand, torch.ones(batch, dtype=torch.bool))
+        return Draw(latents, rows, rows, rays, shelf.looks[pick], cameras, shelf.lights[pick], stand, torch.ones(batch, dtype=torch.bool))
 
     def told(self, batch: int, generator: torch.Generator, frames: int, split: str = "train") -> Told:
         """What a director would tell of random clips of one size, of as many latent frames from anywhere in them.

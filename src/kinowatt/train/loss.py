@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from kinowatt.engine.noise import lagged, noise_levels, shifted, up
+from kinowatt.engine.noise import lagged, noise_levels, shifted, unshifted, up
 from kinowatt.engine.standing import PLAIN, Dice
 from kinowatt.models.protocols import Denoiser
 
@@ -46,26 +46,30 @@ def random_ceilings(batch: int, frames: int, generator: torch.Generator) -> tupl
     return ceiling, lag
 
 
-def random_levels(batch: int, frames: int, shift: float, generator: torch.Generator) -> torch.Tensor:
-    """Noise levels (B, F): any step per clip, as likely as any other, lagged, shifted and capped as in sampling.
+def random_levels(
+    batch: int, frames: int, shift: float, generator: torch.Generator, begins_B: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise levels (B, F): any step per clip, as likely as any other, lagged, shifted and capped as in sampling; and which frames (B, F)
+    come from their clip's backdrop, where it `begins` below 1: those that move, where nothing is given.
 
     Steps from a logit-normal law (Esser et al. 2024) hardly ever come near 1, where sampling begins (LOG.md).
     """
     ceiling, lag = random_ceilings(batch, frames, generator)
-    step = torch.rand(batch, generator=generator)
+    made_B = (begins_B < 1.0) & (lag == 0) & (ceiling > 0).all(1) & (ceiling == 1).any(1)
+    step = torch.rand(batch, generator=generator) * torch.where(made_B, unshifted(begins_B, shift), 1.0)
     rows = [shifted(lagged(step[b : b + 1], frames, float(lag[b])), shift) for b in range(batch)]
-    return noise_levels(torch.cat(rows), ceiling)
+    return noise_levels(torch.cat(rows), ceiling), made_B[:, None] & (ceiling == 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Noised:
     """A clip on its way to noise: what a network is shown (B, C, F + F', H, W) with its levels (B, F + F'), and, of the clip alone,
-    levels (B, F) and noise (B, C, F, H, W). The F' frames after the clip's are clean latents outside of time."""
+    levels (B, F) and the true velocity (B, C, F, H, W). The F' frames after the clip's are clean latents outside of time."""
 
     x_BCFHW: torch.Tensor
     shown_BF: torch.Tensor
     level_BF: torch.Tensor
-    noise_BCFHW: torch.Tensor
+    velocity_BCFHW: torch.Tensor
 
     def error(self, velocity_BCFHW: torch.Tensor, wanted_BCFHW: torch.Tensor, weight_BCFHW: torch.Tensor | None = None) -> torch.Tensor:
         """Mean squared error of a velocity over the clip's frames that hold noise (scalar); `weight`: what each number counts."""
@@ -84,22 +88,32 @@ def noised(
     *,
     beside: torch.Tensor | None = None,
     dice: Dice = PLAIN,
+    under: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> Noised:
-    """A clip with noise of the dice at random levels; `beside` (B, C, F', H, W) follows it as it is."""
+    """A clip with noise of the dice at random levels; `beside` (B, C, F', H, W) follows it as it is.
+
+    `under`: what lies under the noise of clips (B, C, F, H, W) where they begin, and the level (B) at which each of them does: on a
+    straight way from there, as sampling goes it (Liu et al. 2023, arXiv 2209.03003, whose ways may begin anywhere).
+    """
     batch, _, frames = clean_BCFHW.shape[:3]
-    level = random_levels(batch, frames, shift, generator).to(clean_BCFHW.device)
+    begins_B = torch.ones(batch) if under is None else under[1]
+    level, made_BF = (t.to(clean_BCFHW.device) for t in random_levels(batch, frames, shift, generator, begins_B))
     noise = dice.roll(clean_BCFHW.shape, generator).to(clean_BCFHW.device)
-    x, shown = torch.lerp(clean_BCFHW, noise, up(level)), level
+    x, shown, velocity = torch.lerp(clean_BCFHW, noise, up(level)), level, noise - clean_BCFHW
+    if under is not None:
+        # From (1 - b) under + b noise at level b to what is clean: beside the way from noise alone, a share of what the backdrop is off.
+        begins_BF = begins_B.to(level)[:, None].expand_as(level)
+        share_BF = torch.where(made_BF, (1.0 - begins_BF) / begins_BF, 0.0)
+        off = up(share_BF) * (under[0].to(clean_BCFHW) - clean_BCFHW)
+        x, velocity = x + up(level) * off, velocity + off
     if beside is not None:
         x, shown = torch.cat([x, beside], 2), torch.cat([level, level.new_zeros(batch, beside.shape[2])], 1)
-    return Noised(x, shown, level, noise)
+    return Noised(x, shown, level, velocity)
 
 
-def velocity_loss(
-    denoiser: Denoiser, at: Noised, clean_BCFHW: torch.Tensor, text_BLD: torch.Tensor, weight_BCFHW: torch.Tensor | None = None
-) -> torch.Tensor:
+def velocity_loss(denoiser: Denoiser, at: Noised, text_BLD: torch.Tensor, weight_BCFHW: torch.Tensor | None = None) -> torch.Tensor:
     """Mean squared error of the velocity over latent frames that hold noise (scalar); `weight`: what each number counts."""
-    return at.error(denoiser(at.x_BCFHW, at.shown_BF, text_BLD), at.noise_BCFHW - clean_BCFHW, weight_BCFHW)
+    return at.error(denoiser(at.x_BCFHW, at.shown_BF, text_BLD), at.velocity_BCFHW, weight_BCFHW)
 
 
 def reconstruction_loss(

@@ -11,14 +11,16 @@ from torch import nn
 
 from kinowatt import language
 from kinowatt.models import painter, vae, weights
-from kinowatt.models.blocking import covers
+from kinowatt.models.blocking import Blocking, covers
 from kinowatt.models.painter import Painter, PainterConfig
+from kinowatt.models.spots import Stands, Views, places
 from kinowatt.train.latents import Draw, stores
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.stages import halved
 
 PIXELS = 256  # of each picture, in a step
-NEAR, NEARBY = 0.75, 1.8  # so many of them within so many ellipses of a thing
+NEAR, NEARBY = 0.5, 1.8  # so many of them within so many ellipses of a thing
+SHADED, SHADY = 0.25, 1.3  # so many of them within so many sizes of the middle of a thing's shadow
 UNPOSED = 0.15  # of pictures: it is not known how things are turned
 
 
@@ -39,41 +41,44 @@ class PainterTask:
         draw = self.store.draw(self.recipe.painter_batch, generator, window=1)
         worded = torch.rand(len(draw.rows_BL), 1, generator=generator) >= self.recipe.caption_dropout
         posed = torch.rand(len(draw.rows_BL), generator=generator) >= UNPOSED
-        return self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * worded), posed, generator, NEAR), len(draw.rows_BL)
+        return self._loss(dataclasses.replace(draw, rows_BL=draw.rows_BL * worded), posed, generator, NEAR, SHADED), len(draw.rows_BL)
 
-    def _loss(self, draw: Draw, posed_B: torch.Tensor, generator: torch.Generator, near: float) -> torch.Tensor:
-        """Mean squared error of normalised colours, of so large a share of pixels near things."""
+    def _loss(self, draw: Draw, posed_B: torch.Tensor, generator: torch.Generator, near: float, shaded: float) -> torch.Tensor:
+        """Mean squared error of normalised colours, of so large a share of pixels near things, and near their shadows."""
         high, wide = (side * vae.SMALL for side in draw.clean_BCFHW.shape[3:])
-        batch, count = len(draw.rows_BL), round(near * PIXELS)
-        beside_BN = (covers(draw.blocking.wider(NEARBY), high, wide)[0][:, :, 0].amax(1) > 0.5).flatten(1)
-        at = torch.randint(high * wide, (batch, PIXELS - count), generator=generator)
-        if count:
-            # Anywhere where nothing stands.
-            at = torch.cat([at, torch.multinomial(beside_BN + 1e-6, count, replacement=True, generator=generator)], 1)
-        told = painter.told(draw.cameras.rows_BF44, draw.cameras.focus_B, high, wide).flatten(2)
+        batch, views = len(draw.rows_BL), Views(draw.cameras.rows_BF44, draw.cameras.focus_B, draw.lights_B3)
+        counts = [round(share * PIXELS) for share in (near, shaded)]
+        at = torch.randint(high * wide, (batch, PIXELS - sum(counts)), generator=generator)
+        for count, where in zip(counts, (_near, _shaded), strict=True):
+            if count:
+                # Anywhere where nothing stands.
+                beside_BN = where(draw.blocking, views, high, wide)
+                at = torch.cat([at, torch.multinomial(beside_BN + 1e-6, count, replacement=True, generator=generator)], 1)
+        told = painter.told(views, high, wide).flatten(2)
         true = vae.unfold(draw.clean_BCFHW)[:, 0].float().flatten(2)
         told, true = (part.gather(2, at[:, None].expand(-1, part.shape[1], -1)).transpose(1, 2).to(self.device) for part in (told, true))
         assert draw.blocking.poses_BKFP is not None  # latents' files hold them
         poses = draw.blocking.poses_BKFP * posed_B[:, None, None, None]
         blocking = dataclasses.replace(draw.blocking, poses_BKFP=poses).to(self.device)
         words = self.model.words(draw.rows_BL.to(self.device))
-        seen = self.model.before(self.model(told, words), words, blocking, painter.places(high, wide)[at].to(self.device), high)
+        pixels = places(high, wide)[at].to(self.device)
+        seen = self.model.before(self.model(told, words), words, blocking, views.to(self.device), pixels, high)
         return (seen - true).square().mean()
 
     def examine(self) -> dict[str, float]:
-        """On held-out scenes: the error of all pixels by captions and without; of those near things, with poses and without; and what a
-        mean colour of all pictures would have."""
+        """On held-out scenes: the error of all pixels by captions and without; of those near things, with poses and without; of those near
+        shadows; and what a mean colour of all pictures would have."""
         asked = {
-            "loss": (1, True, 0.0), "loss_without_text": (0, True, 0.0), "loss_near_things": (1, True, 1.0),
-            "loss_near_things_without_poses": (1, False, 1.0),
+            "loss": (1, True, 0.0, 0.0), "loss_without_text": (0, True, 0.0, 0.0), "loss_near_things": (1, True, 1.0, 0.0),
+            "loss_near_things_without_poses": (1, False, 1.0, 0.0), "loss_near_shadows": (1, True, 0.0, 1.0),
         }  # fmt: skip
         figures = {}
-        for name, (worded, posed, near) in asked.items():
+        for name, (worded, posed, near, shaded) in asked.items():
             generator, losses = torch.Generator().manual_seed(0), []
             for _ in range(8):
                 draw = self.held_out.draw(64, generator, window=1)
                 shown = dataclasses.replace(draw, rows_BL=draw.rows_BL * worded)
-                losses.append(float(self._loss(shown, torch.full((64,), posed), generator, near)))
+                losses.append(float(self._loss(shown, torch.full((64,), posed), generator, near, shaded)))
             figures[name] = round(sum(losses) / 8, 4)
         generator = torch.Generator().manual_seed(0)
         figures["variance"] = round(float(self.held_out.draw(512, generator, window=1).clean_BCFHW.float().var()), 4)
@@ -84,3 +89,16 @@ class PainterTask:
         config = {"painter": dataclasses.asdict(self.model.config), "vocabulary": list(language.VOCABULARY)}
         said = {"held_out": receipt["held_out"], "total_J": receipt["total_J"]}
         weights.save(folder / painter.FILE, halved(self.model), config | said)
+
+
+def _near(blocking: Blocking, _: Views, high: int, wide: int) -> torch.Tensor:
+    """Which pixels (B, N) lie near things, 1 or 0."""
+    return (covers(blocking.wider(NEARBY), high, wide)[0][:, :, 0].amax(1) > 0.5).flatten(1).float()
+
+
+def _shaded(blocking: Blocking, views: Views, high: int, wide: int) -> torch.Tensor:
+    """Which pixels (B, N) lie near shadows, 1 or 0."""
+    batch = len(blocking.looks_BKL)
+    stands = Stands(blocking, views)
+    near_NP = stands.fallen(places(high, wide).expand(batch, -1, -1)).near(SHADY) > 0
+    return torch.zeros(batch, high * wide).index_add(0, stands.b, near_NP.float()).clamp(max=1.0)

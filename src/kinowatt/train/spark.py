@@ -21,6 +21,7 @@ from kinowatt.models.blocking import Blocking, covers
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
 from kinowatt.models.painter import BACKDROP_CHANNELS, Painter
 from kinowatt.models.protocols import Denoiser
+from kinowatt.models.spots import Views
 from kinowatt.models.steering import steered, steering
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.train.data import HELD_OUT
@@ -32,6 +33,7 @@ from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
 
 PATH_SHARE = 0.5  # of clips whose camera path is given as rays
 BACKDROP_SHARE = 0.8  # of clips whose backdrop is shown: there is none of footage that people bring
+BEGINS = 0.9  # the level of noise at which such clips begin, their backdrop under it (engine/backdrop.py)
 POSED_SHARE = 0.9  # of clips in whose backdrop things are turned as they are
 WORDS_ALONE, BLOCKING_ALONE = 0.15, 0.05  # of clips: told no blocking, or nothing but that
 REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside of time
@@ -101,8 +103,8 @@ class Spark(nn.Module):
 @dataclass(frozen=True, eq=False)
 class Lesson:
     """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path), from where the clips are seen, what
-    stands where (no things: it is not told), of which clips (B) that is told, backdrops with and without what stands there (zeros: none),
-    and, or None, what stands beside."""
+    stands where (no things: it is not told), of which clips (B) that is told, backdrops with what is told of that and without (zeros:
+    none), with all of it, the levels (B) at which clips begin from that, and, or None, what stands beside."""
 
     clean_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
@@ -112,12 +114,14 @@ class Lesson:
     told_B: torch.Tensor
     backdrop_BCFHW: torch.Tensor
     empty_BCFHW: torch.Tensor
+    under_BCFHW: torch.Tensor
+    begins_B: torch.Tensor
     beside_BCFHW: torch.Tensor | None
 
     def noised(self, recipe: Recipe, generator: torch.Generator) -> Noised:
         """Its clips on their way to noise."""
-        dice = Dice(recipe.standing, self.cameras, self.blocking)
-        return noised(self.clean_BCFHW, recipe.shift, generator, beside=self.beside_BCFHW, dice=dice)
+        dice, under = Dice(recipe.standing, self.cameras, self.blocking), (self.under_BCFHW, self.begins_B)
+        return noised(self.clean_BCFHW, recipe.shift, generator, beside=self.beside_BCFHW, dice=dice, under=under)
 
     def untold(self) -> Lesson:
         """With nothing told of what stands where: guidance moves away from that."""
@@ -201,16 +205,22 @@ class SparkTask:
         blocking = draw.blocking.only(draw.told_B)
         shown = torch.rand(len(clean), generator=generator) < BACKDROP_SHARE
         empty = clean.new_zeros(len(clean), BACKDROP_CHANNELS, *clean.shape[2:], dtype=torch.float32)
-        full = empty
+        full = all_of_it = empty
         if self.painter is not None:
-            empty = self.painter.paint(draw.cameras.rows_BF44, draw.cameras.focus_B, draw.words_BL, *clean.shape[3:])
+            views = Views(draw.cameras.rows_BF44, draw.cameras.focus_B, draw.lights_B3)
+            empty = self.painter.paint(views, draw.words_BL, *clean.shape[3:])
             posed = torch.rand(len(clean), 1, 1, 1, generator=generator) < POSED_SHARE
-            poses = None if blocking.poses_BKFP is None else blocking.poses_BKFP * posed
-            full = self.painter.peopled(empty, draw.words_BL, dataclasses.replace(blocking, poses_BKFP=poses))
+            poses = None if draw.blocking.poses_BKFP is None else draw.blocking.poses_BKFP * posed
+            # What is not told is seen all the same in what a clip begins from: guidance moves away from a network that sees it so.
+            all_of_it = self.painter.peopled(empty, views, draw.words_BL, dataclasses.replace(draw.blocking, poses_BKFP=poses))
+            full = torch.where(draw.told_B[:, None, None, None, None], all_of_it, empty)
         full, empty = ((painted * shown[:, None, None, None, None]).to(self.device) for painted in (full, empty))
+        under, begins = all_of_it[:, : vae.COLOURS * vae.SMALL**2].to(self.device), torch.where(shown, BEGINS, 1.0)
+        if self.painter is None:
+            begins = torch.ones_like(begins)
         return Lesson(
             clean.to(self.device).float(), draw.rows_BL.to(self.device), rays, draw.cameras.to(self.device),
-            blocking.to(self.device), draw.told_B.to(self.device), full, empty, beside,
+            blocking.to(self.device), draw.told_B.to(self.device), full, empty, under, begins, beside,
         )  # fmt: skip
 
     def _loss(self, draw: Draw, generator: torch.Generator, of_things: float, rest: float = 1.0) -> torch.Tensor:
@@ -219,7 +229,7 @@ class SparkTask:
         height, width = draw.clean_BCFHW.shape[3:]
         weight = None if of_things == rest else weights_of(draw.blocking, height, width, of_things, rest).to(self.device)
         denoiser, at = steered(self.denoiser, lesson.steering(0.0)), lesson.noised(self.recipe, generator)
-        return velocity_loss(denoiser, at, lesson.clean_BCFHW, lesson.rows_BL, weight)
+        return velocity_loss(denoiser, at, lesson.rows_BL, weight)
 
     def examine(self) -> dict[str, float]:
         """Velocity loss on held-out scenes, told their captions and what stands where (all over, and of things alone), captions alone, or
@@ -246,6 +256,7 @@ class SparkTask:
             "text": self.model.text.config.to_json(),
             "shift": self.recipe.shift,
             "standing": self.recipe.standing,
+            "begins": 1.0 if self.painter is None else BEGINS,
             "held_out": receipt["held_out"],
             "total_J": receipt["total_J"],
         }

@@ -52,10 +52,32 @@ GRADES: dict[str | None, tuple[Rgb, Rgb]] = {  # tint; exposure factor, saturati
     "mysterious": ((0.88, 0.86, 1.22), (0.86, 0.90, 1.05)),
 }
 RAIN_M_S, SNOW_M_S = 8.0, 1.1
+LAMP_M, LAMP_ASIDE_DEG = (1.9, 2.4), 50.0  # how far from the middle of a scene a lamp stands and how high it hangs; beside the camera
 
 
 def _grey(rgb: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(rgb * (1 - share) + rgb.mean() * share)
+
+
+def shines_from(time: str, camera_deg: float, aside_deg: float, lamp: bool) -> tuple[float, float, float]:
+    """Where most of the light comes from, a unit vector: the sun or the moon, so many degrees beside where the camera stands as seen from
+    what it looks at; at night, where there is one, the lamp on that side."""
+    if time == "night" and lamp:
+        azimuth, elevation = camera_deg + math.copysign(LAMP_ASIDE_DEG, math.sin(math.radians(aside_deg))), math.atan2(LAMP_M[1], LAMP_M[0])
+    else:
+        azimuth, elevation = camera_deg + aside_deg, math.radians(HOURS[time].elevation_deg)
+    azimuth = math.radians(azimuth)
+    return math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)
+
+
+def main_light(scene: Scene) -> tuple[float, float, float]:
+    """Where most of a scene's light comes from: a unit vector."""
+    return shines_from(scene.time, scene.azimuth_deg, scene.sun_azimuth_deg - scene.azimuth_deg, has_lamp(scene.event))
+
+
+def has_lamp(event: str) -> bool:
+    """Whether a lamp stands by at night."""
+    return event not in ("turbine", "solar")
 
 
 def uniforms(scene: Scene, distance_m: float, frame_s: float) -> dict[str, Any]:
@@ -78,8 +100,6 @@ def uniforms(scene: Scene, distance_m: float, frame_s: float) -> dict[str, Any]:
             _grey(fog, 0.6) * 0.9 * dim,
             _grey(ambient, 0.4) * 1.35 * dim,
         )
-    azimuth, elevation = math.radians(scene.sun_azimuth_deg), math.radians(hour.elevation_deg)
-    direction = (math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation))
     tint, (exposure, saturation, contrast) = GRADES[scene.mood]
     near, far = GROUND_RGB[scene.ground]
     radius = max(9.0, 2.2 * distance_m)
@@ -87,11 +107,11 @@ def uniforms(scene: Scene, distance_m: float, frame_s: float) -> dict[str, Any]:
     adapted = 1.35 if scene.time == "night" and veiled else 1.0
     drift = (2.5 * scene.heading * scene.pace if scene.event == "wind" else 0.15) / RAIN_M_S
     fall = {"rain": (1.0, RAIN_M_S, drift, 0.5 * RAIN_M_S * frame_s), "snowfall": (2.0, SNOW_M_S, 3 * drift, 0.0)}
-    lamp_azimuth = math.radians(scene.azimuth_deg + math.copysign(50, math.sin(math.radians(scene.sun_azimuth_deg - scene.azimuth_deg))))
+    by_lamp = shines_from("night", scene.azimuth_deg, scene.sun_azimuth_deg - scene.azimuth_deg, lamp=True)
     soft = {"macro": 0.010, "close-up": 0.005}.get(scene.shot, 0.0)
-    lamp = scene.time == "night" and scene.event not in ("turbine", "solar")
+    lamp = scene.time == "night" and has_lamp(scene.event)
     return {
-        "SUN": direction,
+        "SUN": shines_from(scene.time, scene.azimuth_deg, scene.sun_azimuth_deg - scene.azimuth_deg, lamp=False),
         "SUN_RGB": sun,
         "ZENITH": zenith,
         "HORIZON": horizon,
@@ -106,7 +126,7 @@ def uniforms(scene: Scene, distance_m: float, frame_s: float) -> dict[str, Any]:
         "FALL": fall.get(scene.weather, (0.0, 0.0, 0.0, 0.0)),
         "FALL_RGB": (ambient + 0.15 * sun) * (1.7 if scene.weather == "rain" else 2.6),
         "LENS": (distance_m, soft),
-        "LAMP": (1.9 * math.cos(lamp_azimuth), 1.9 * math.sin(lamp_azimuth), 2.4, 2.4 if lamp else 0.0),
+        "LAMP": (*(math.hypot(*LAMP_M) * part for part in by_lamp), 2.4 if lamp else 0.0),
         "LAMP_RGB": (1.0, 0.70, 0.40),
         "TINT": tint,
         "GRADE": (hour.exposure * exposure * adapted, saturation, contrast),

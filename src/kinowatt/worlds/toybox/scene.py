@@ -22,6 +22,7 @@ COLORS = {  # linear RGB; no channel is full, so that no light makes them glow
     "cyan": (0.04, 0.42, 0.48),
 }
 MATERIALS = {"matte": 0, "glossy": 1, "metal": 2, "glass": 3}
+SUN_ASIDE_DEG = 40, 150  # of where the camera is: light from the side or from behind shows form, from behind the camera it is flat
 KINDS = ("ball", "cube", "cylinder", "cone", "torus", "capsule")
 EVENTS = ("fall", "bounce", "roll", "collide", "pendulum", "domino", "topple", "projectile", "wind", "turbine", "solar", "still")
 SIDEWAYS = ("roll", "collide", "projectile", "domino", "pendulum", "topple", "wind")  # these move along x, seen from the side
@@ -129,8 +130,7 @@ def sample(seed: int, **over: Any) -> Scene:
         heading=r.choice((-1, 1)),
         aside=r.choice((-0.33, 0.33)) * (alone and r.random() < 0.7),
         azimuth_deg=azimuth,
-        # Light from the side or from behind shows form; light from behind the camera is flat.
-        sun_azimuth_deg=azimuth + r.choice((-1, 1)) * r.uniform(40, 150),
+        sun_azimuth_deg=azimuth + r.choice((-1, 1)) * r.uniform(*SUN_ASIDE_DEG),
     )
     scene = replace(scene, **over)
     beach = over.get("beach", scene.ground == "sand" and r.random() < 0.4)
