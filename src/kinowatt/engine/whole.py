@@ -52,12 +52,8 @@ class Whole:
         taken. ShotError if `resume` is of another shot.
         """
         shot = self.plan.shot
-        assert shot.steps
         assert shot.cache
-        begins, least = self.plan.begins, self.model.spec.least_level
-        rows = noise.schedule(shot.steps, known.ceiling_1F.shape[1], shift=self.model.shift, least=least, begins=begins)
-        if resume is not None:
-            rows = torch.from_numpy(resume.schedule_SF)
+        rows = self._schedule(known.ceiling_1F.shape[1]) if resume is None else torch.from_numpy(resume.schedule_SF)
         tell(resume.done if resume else 0, len(rows) - 1, None, None)
         solver, notes = self._solver(rows, known.ceiling_1F, resume)
         inside = known.ceiling_1F.shape[1] - known.outside
@@ -98,6 +94,12 @@ class Whole:
         if len(rows) - 1 != shot.steps:
             notes.append(f"{len(rows) - 1} steps were taken instead of {shot.steps}, to keep to the budget")
         return latents, len(rows) - 1, notes
+
+    def _schedule(self, frames: int) -> torch.Tensor:
+        """Steps per latent frame, from the level at which the clip begins."""
+        least, begins = self.model.spec.least_level, self.plan.begins
+        assert self.plan.shot.steps
+        return noise.schedule(self.plan.shot.steps, frames, shift=self.model.shift, least=least, begins=begins)
 
     def _means(self) -> dict[str, Any]:
         """With what the latents were made, for the state that is saved."""
