@@ -11,7 +11,7 @@ recipe="${1:-cpu}"
 folder="${2:-runs/checkpoints/spark-$recipe}"
 large="$recipe" more=""
 case "$recipe" in
-  cpu) codec=25 interpolator=25 painter=45 director=50 poser=20 observer=15 spark=260 distil=60 large=cpu-256 more=85 ;;
+  cpu) codec=25 interpolator=25 painter=60 director=50 poser=20 observer=15 spark=260 distil=60 large=cpu-256 more=85 ;;
   gpu) codec=9 interpolator=3 painter=1 director=3 poser=1 observer=2 spark=9 distil=5 ;;
   tiny) codec=.3 interpolator=.2 painter=.1 director=.1 poser=.1 observer=.1 spark=.2 distil=.2 more=.1 ;;
   *) echo "runs/spark.sh: the recipe is cpu, gpu or tiny, not $recipe" >&2; exit 2 ;;

@@ -13,7 +13,7 @@ import torch
 from kinowatt.clip import Clip
 from kinowatt.engine import conditioning, rollout
 from kinowatt.engine import engine as engines
-from kinowatt.engine.backdrop import backdrop, land, light_of
+from kinowatt.engine.backdrop import backdrop, falls_of, land, light_of
 from kinowatt.engine.engine import Engine
 from kinowatt.engine.load import load
 from kinowatt.engine.plan import fill
@@ -51,7 +51,7 @@ def shot(seconds: float = 1.0, **fields: object) -> Shot:
     return Shot("a red ball, pan right", size=(64, 48), steps=1, seed=3, seconds=seconds, guidance=1.0, **fields)  # type: ignore[arg-type]
 
 
-def test_clips_from_words_have_a_backdrop_and_those_from_footage_have_none(small_model: Path, shown: list[torch.Tensor | None]) -> None:
+def test_clips_from_words_and_from_footage_have_backdrops_and_edits_have_none(small_model: Path, shown: list[torch.Tensor | None]) -> None:
     engine = load(str(small_model), "cpu", Ways("torch"))
     grey = Clip(np.full((1, 3, 48, 64), 128, np.uint8), fps=16.0)
     engine.generate(shot())
@@ -64,6 +64,10 @@ def test_clips_from_words_have_a_backdrop_and_those_from_footage_have_none(small
     assert len(shown) == 2
     shown.clear()
     engine.generate(shot(anchors=(Anchor(grey, 0.0),)))
+    (behind,) = shown
+    assert behind is not None
+    assert behind[1, :48].std() < 0.05, "as grey as what is given, where nothing stands"
+    shown.clear()
     engine.generate(shot(anchors=(Anchor(grey, 0.0, strength=0.5),)))
     assert shown == [None] * len(shown)
 
@@ -193,3 +197,51 @@ def test_light_comes_from_a_side_by_lot_at_the_time_that_words_name() -> None:
         assert all(39.9 < side < 150.1 for _, side in found)
     assert len({round(side) for _, side in (rise_and_side(seed, "a ball at noon") for seed in range(6))}) > 3
     assert len({round(up) for up, _ in (rise_and_side(seed, "a ball") for seed in range(12))}) > 1, "by lot, where no word says when"
+
+
+def test_snow_falls_on_from_window_to_window_and_ropes_hang_where_words_say_so(small_model: Path) -> None:
+    engine = load(str(small_model), "cpu", Ways("torch"))
+    assert isinstance(engine.model, Model)
+    painter, spec = engine.model.painter, engine.model.spec
+    assert painter is not None
+
+    def made(prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """The whole backdrop, and four frames of it from the third on."""
+        plan = fill(dataclasses.replace(shot(2.0), prompt=prompt), spec)
+        behind = backdrop(plan, (), painter, engine.blocking(plan), spec)
+        return behind.of(0, 9, 3, 4)[0], behind.of(3, 4, 3, 4)[0]
+
+    whole, part = made("a red ball in falling snow")
+    assert torch.allclose(part, whole[:, :, 3:7], atol=1e-5)
+    moved = (whole[:, :, 1:] - whole[:, :, :-1]).abs().amax((0, 1, 3, 4))
+    whole, _ = made("a red ball on a clear day")
+    still = (whole[:, :, 1:] - whole[:, :, :-1]).abs().amax((0, 1, 3, 4))
+    assert float(moved.min()) > 0.01, "in every frame flakes are elsewhere"
+    assert float(still[0]) != float(moved[0])
+    plan = fill(dataclasses.replace(shot(2.0), prompt="a red ball swings on a rope"), spec)
+    hangs = backdrop(plan, (), painter, engine.blocking(plan), spec)
+    rolls = dataclasses.replace(hangs, hang_S=torch.zeros(1, dtype=torch.bool))
+    assert bool(hangs.hang_S)
+    assert not torch.equal(hangs.of(0, 9, 3, 4)[0], rolls.of(0, 9, 3, 4)[0])
+
+
+def test_what_falls_is_what_words_say_and_drifts_as_the_wind_blows() -> None:
+    right = torch.tensor([0.6, 0.8, 0.0])
+    rows = torch.zeros(1, 1, 4, 4)
+    rows[0, 0, 1, :3] = right
+    seen = Cameras(rows, torch.tensor([3.0]))
+
+    def fall(prompt: str, seed: int = 0) -> tuple[list[float], torch.Tensor, float]:
+        tokens = fill(dataclasses.replace(shot(), prompt=prompt), SPARK).tokens
+        told = falls_of(tokens, seen, seed)
+        return told[:2], torch.tensor(told[3:5]), told[2]
+
+    assert fall("a red ball on grass")[0] == [0.0, 0.0]
+    assert fall("a red ball in the rain")[0] == [1.0, 0.0]
+    kinds, calm, _ = fall("a red ball in falling snow")
+    assert kinds == [0.0, 1.0]
+    assert float(calm @ right[:2]) > 0, "a little to the right"
+    left, along = (fall(f"a red ball is blown to the {side} by strong wind in the rain")[1] @ right[:2] for side in ("left", "right"))
+    assert float(left) == pytest.approx(-float(along))
+    assert float(along) > 5 * float(fall("a red ball in the rain")[1] @ right[:2])
+    assert fall("a red ball in the rain", 1)[2] != fall("a red ball in the rain", 2)[2], "each seed at another time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from kinowatt.models.blocking import LOOKS, MOST, TRACK, Blocking, looks
 from kinowatt.models.specs import SPARK
 from kinowatt.models.wan_specs import WAN
 from kinowatt.shot import Camera, CameraKey, Shot
-from kinowatt.worlds.toybox import camera
+from kinowatt.worlds.toybox import camera, physics, scene
 from kinowatt.worlds.toybox.scene import ANGLES, MOVES, SHOTS
 
 FRAMES, SIDE = 9, 32
@@ -216,3 +217,19 @@ def test_the_noise_reaches_the_network(small_model: Path, seconds: float, tmp_pa
 def test_what_comes_after_the_clip_stands_still() -> None:
     drawn = dice("a red ball, pan right")
     assert drawn((1, 48, FRAMES + 1, 8, 8), 1).shape[2] == FRAMES + 1
+
+
+@pytest.mark.parametrize(("event", "words"), [("turbine", "wind turbines"), ("solar", "solar panels")])
+@pytest.mark.parametrize("count", [1, 3])
+def test_cameras_of_words_stand_before_big_things_where_the_worlds_do(event: str, words: str, count: int) -> None:
+    apart, high = [], []
+    for seed in range(4):
+        made = scene.sample(seed, event=event, shot="medium", move="static", angle="eye", lens_mm=35.0)
+        made = dataclasses.replace(made, count=count)
+        path = camera.plan(made, physics.simulate(made, 33, 16.0), 1.0)
+        prompt = f"{('one', '', 'three')[count - 1]} {words}, medium shot, 35 mm, static camera, eye level"
+        rows_T44, focus_m = standing.way(fill(Shot(prompt, size=(256, 256)), SPARK), (), SPARK)
+        apart.append(focus_m / path.distance_m)
+        high.append(float(rows_T44[0, 0, 2] / path.rows_T44[0, 0, 2]))
+    assert np.median(apart) == pytest.approx(1.0, abs=0.2)
+    assert np.median(high) == pytest.approx(1.0, abs=0.2)

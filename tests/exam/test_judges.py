@@ -1,5 +1,6 @@
 """The judges say what stands in front of them, and refuse a world that they did not learn."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,30 @@ def test_what_nobody_asked_for_counts_against_a_clip() -> None:
     assert adherence.ALL["weather"](seen, verdict) is None, "what is not asked for is not judged"
     pair = Seen((Thing("ball", "red"), Thing("ball", "red")), None, None, None, {})
     assert adherence.shape(pair, verdict) == [1.0, 0.0], "one thing does not answer for two"
+
+
+@pytest.mark.parametrize("further", [True, False])
+def test_an_eye_learns_further_only_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, further: bool) -> None:
+    begun: list[tuple[dict[str, torch.Tensor], float]] = []
+
+    def fit(name: str, module: torch.nn.Module, loss: object, steps: int, lr: float, *_: object) -> None:
+        assert (name, steps) == ("eye", 3)
+        begun.append(({k: v.clone() for k, v in module.state_dict().items()}, lr))
+
+    seen = (Seen((Thing("cube", "red"),), None, None, None, {}),)
+    nothing = pictures.Pictures(
+        np.zeros((1, 1, 3, 8, 8), np.uint8), np.zeros((1, 1, 8, 8), np.uint8), ((Thing("cube", "red"),),), ({},), seen
+    )
+    monkeypatch.setattr(learn, "pictures", lambda *_: nothing)
+    monkeypatch.setattr(learn, "measured", lambda *_: {"accuracy": {}, "confusion": []})
+    monkeypatch.setattr(learn, "fit", fit)
+    monkeypatch.setattr(learn, "FILE", tmp_path / "judges.safetensors")
+    shipped, load = judges.load(), judges.load
+    monkeypatch.setattr(judges, "load", lambda: copy.deepcopy(shipped))  # what is loaded once is everybody's
+    made = learn.learn(1, 1, {"eye": 3}, tmp_path, 1, lambda _: None, further)
+    ((weights, lr),) = begun
+    same = all(torch.equal(weights[k], v) for k, v in shipped.eye.state_dict().items())
+    assert same is further
+    assert lr == learn.EYE_LR * (learn.FURTHER if further else 1.0)
+    assert made.facts["steps"] == 3 + (shipped.facts["steps"] if further else 0)
+    assert load(tmp_path / "judges.safetensors").facts["steps"] == made.facts["steps"]

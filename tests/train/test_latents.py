@@ -11,7 +11,7 @@ import torch
 
 from kinowatt import language
 from kinowatt.errors import WeightsError
-from kinowatt.models import vae, weights
+from kinowatt.models import falls, vae, weights
 from kinowatt.models.blocking import COLORS, MOST, POSE, TRACK, Blocking, looks
 from kinowatt.models.dit import DITS
 from kinowatt.models.steering import ray_maps
@@ -40,7 +40,8 @@ def block() -> Block:
     motion = physics.simulate(scene.sample(3, event="roll", subjects=(Subject("ball", "red", "matte", 0.3),)), 9, 16.0).every(4)
     focus = np.array([3.0, 3.0], np.float32)
     lights = np.array([[0.6, 0.0, 0.8], [0.0, 0.8, 0.6]], np.float32)
-    return Block(frames, ids, (seen, dataclasses.replace(seen, things=())), np.stack([rows, rows]), focus, (motion, motion), lights)
+    snow = np.array([falls.numbers("snowfall", 7.0, (0.02, 0.0)), falls.numbers("clear", 8.0, (0.02, 0.0))], np.float32)
+    return Block(frames, ids, (seen, dataclasses.replace(seen, things=())), np.stack([rows, rows]), focus, (motion, motion), lights, snow)
 
 
 @pytest.fixture
@@ -70,6 +71,17 @@ def test_mirrored_clips_have_mirrored_words(store: LatentStore) -> None:
     drawn = store.draw(3, torch.Generator().manual_seed(0), window=2).blocking
     assert drawn.poses_BKFP is not None
     assert drawn.poses_BKFP.shape == (3, MOST, 2, POSE)
+
+
+def test_what_falls_goes_by_the_scenes_clock_also_where_it_is_mirrored(store: LatentStore) -> None:
+    (shelf,) = store._shelves.values()
+    assert shelf.falls[:, falls.CLOCK].tolist() == [7.0, 8.0, 7.0, 8.0]
+    assert shelf.falls[:, falls.CLOCK + 3].tolist() == [1.0, 1.0, -1.0, -1.0]
+    told = store.draw(16, torch.Generator().manual_seed(0), window=2).views.falls_BFN
+    assert told is not None
+    snow = told[told[:, 0, 1] > 0][..., falls.CLOCK]
+    assert set(snow[:, 0].tolist()) == {7.0, 7.25}, "from where in the clip the window begins"
+    assert torch.equal(snow[:, 1], snow[:, 0] + 0.25)
 
 
 def test_files_of_before_are_to_be_made_anew(store: LatentStore, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         assert differ(one["after 4"], one["before"]) > 1e-3, "the weights have moved"
         for part in both:
             for key in ("losses", "losses on"):
-                assert part[kind][key] == pytest.approx(one[key], abs=1e-5)
+                assert part[kind][key] == pytest.approx(one[key], rel=1e-5)  # sums in another order
             for key in ("after 4", "after 6"):
                 check_way(part[kind][key], one[key], one["before"])
         parameters = sum(v.numel() for k, v in one["after 4"].items() if not k.startswith("ema."))
@@ -143,7 +143,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         state = begun(task)
         shard.Checkpoints(tmp_path / kind / "shared", "clips", None).restore(state)
         assert differ(tensors(state), both[0][kind]["after 4"]) == 0.0
-        assert steps(task, state, 2) == pytest.approx(one["losses on"], abs=1e-5)
+        assert steps(task, state, 2) == pytest.approx(one["losses on"], rel=1e-5)
         check_way(tensors(state), one["after 6"], one["before"])
     _check_run(tmp_path, [part["run"] for part in both])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,14 +19,18 @@ from kinowatt.engine.plan import Plan
 from kinowatt.engine.standing import Cameras, cameras, mixed
 from kinowatt.models import vae
 from kinowatt.models.blocking import Blocking
+from kinowatt.models.falls import CLOCK, CLOCK_S, DRIFT, WIND, numbers
+from kinowatt.models.limbs import hooks
 from kinowatt.models.painter import Painter
 from kinowatt.models.spec import ModelSpec
 from kinowatt.models.spots import Views
 from kinowatt.shot import CameraKey
 from kinowatt.worlds.toybox import light
-from kinowatt.worlds.toybox.scene import SUN_ASIDE_DEG, TIMES
+from kinowatt.worlds.toybox.scene import PACES, SUN_ASIDE_DEG, TIMES
 
 LAND, LAND_M = 2**21, 10.0  # a number of its own for the lot by which a clip's place is drawn, so many metres about
+HANGING = "event=pendulum"  # what words say of things on ropes
+FALLS = 2**23  # and for that by which its rain is
 LIGHT = 2**22  # and for that by which its light is
 
 
@@ -39,21 +43,30 @@ class Backdrop:
     lights_S3: torch.Tensor  # where most of the light comes from in each scene: unit vectors
     begins: Sequence[int]  # the latent frames at which scenes begin
     rows_SL: torch.Tensor  # token rows of their words
-    blocking: Blocking | None  # of the clip
+    hang_S: torch.Tensor  # whether things hang there
+    falls_SN: torch.Tensor  # what falls there (S, FALL), at the clip's beginning
+    latent_s: float  # seconds between latent frames
+    blocking: Blocking | None  # of the clip, with what they would hang from
 
     def of(self, begin: int, count: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Channels (1, BACKDROP_CHANNELS, count, height, width) of so many latent frames, with what stands there and without; after
         the last all stands still."""
         scene = [sum(start <= begin + k for start in self.begins) - 1 for k in range(count)]
         seen = self.cameras.of(begin, count).rows_BF44[0]
-        views = Views(seen[:, None], self.cameras.focus_B.expand(count), self.lights_S3[scene])
+        falls = self.falls_SN[scene]
+        falls[:, CLOCK] += self.latent_s * torch.arange(begin, begin + count)
+        views = Views(seen[:, None], self.cameras.focus_B.expand(count), self.lights_S3[scene], falls[:, None])
         rows = self.rows_SL[scene]
-        empty = self.painter.paint(views, rows, height, width)
+        dry = self.painter.paint(views, rows, height, width)
+        empty = self.painter.rained(dry, views, rows).transpose(0, 2)
         if self.blocking is None:
-            return empty.transpose(0, 2), empty.transpose(0, 2)
+            return empty, empty
         # Each frame is a clip to the painter: another may have other words.
         stand = self.blocking.of(begin, count).by_frame()
-        return self.painter.peopled(empty, views, rows, stand).transpose(0, 2), empty.transpose(0, 2)
+        assert stand.hooks_BKH is not None
+        stand = replace(stand, hooks_BKH=stand.hooks_BKH * self.hang_S[scene, None, None])
+        full = self.painter.peopled(dry, views, rows, stand)
+        return self.painter.rained(full, views, rows).transpose(0, 2), empty
 
 
 def colours(seen: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -75,7 +88,12 @@ def backdrop(plan: Plan, path: Sequence[CameraKey], painter: Painter, blocking: 
     begins = [0, *(at for at, _ in plan.scenes)]
     seen = land(plan, path, spec)
     shines = torch.tensor([light_of(tokens, seen, plan.shot.seed) for tokens in texts])
-    return Backdrop(painter, seen, shines, begins, painter.text.ids(texts), blocking)
+    hang = torch.tensor([HANGING in tokens for tokens in texts])
+    if blocking is not None:
+        blocking = replace(blocking, hooks_BKH=hooks(blocking, seen.rows_BF44.float(), seen.focus_B))
+    falls = torch.tensor([falls_of(tokens, seen, plan.shot.seed) for tokens in texts])
+    latent_s = spec.frame_stride / spec.fps
+    return Backdrop(painter, seen, shines, begins, painter.text.ids(texts), hang, falls, latent_s, blocking)
 
 
 def light_of(tokens: Sequence[str], seen: Cameras, seed: int) -> tuple[float, float, float]:
@@ -86,6 +104,19 @@ def light_of(tokens: Sequence[str], seen: Cameras, seed: int) -> tuple[float, fl
     x, y = (-seen.rows_BF44[0, 0, 3, :2]).tolist()
     lamp = said.get("kind") not in ("turbine", "panel")
     return light.shines_from(said.get("time", str(time)), math.degrees(math.atan2(y, x)), float(aside_deg), lamp)
+
+
+def falls_of(tokens: Sequence[str], seen: Cameras, seed: int) -> list[float]:
+    """What falls at a clip's beginning (FALL numbers), of the weather that words name, from a time on by lot: as scenes of the world have
+    it, it drifts a little to the right, or as far as the wind blows things along."""
+    said = dict(token.partition("=")[::2] for token in reversed(tokens))
+    lot = np.random.default_rng(mixed(seed, FALLS))
+    aside = DRIFT
+    if said.get("event") == "wind":
+        aside = WIND * PACES.get(said.get("speed", "normal"), 1.0) * (-1.0 if said.get("heading") == "left" else 1.0)
+    x, y = seen.rows_BF44[0, 0, 1, :2].tolist()
+    long = math.hypot(x, y) or 1.0
+    return numbers(said.get("weather"), float(lot.uniform(0.0, CLOCK_S)), (aside * x / long, aside * y / long))
 
 
 def land(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Cameras:

@@ -27,6 +27,7 @@ from kinowatt.engine.directed import direct
 from kinowatt.engine.plan import Plan, fill, from_words
 from kinowatt.engine.rollout import Rollout
 from kinowatt.engine.runtime import Runtime
+from kinowatt.engine.shown import Shown, shown
 from kinowatt.engine.state import State as State
 from kinowatt.engine.step_cache import StepCache, step_caches
 from kinowatt.engine.wan_runtime import WanRuntime
@@ -208,7 +209,7 @@ class Engine:
         with meter.phase("text"):
             blocking = self.blocking(plan, known)
         dice = replace(standing.dice(plan, self._path(plan), self.model.spec), blocking=blocking)
-        behind = self._backdrop(plan, blocking)
+        behind = self._backdrop(plan, blocking, known)
         if behind is None and plan.begins < 1.0:
             raise WeightsError(f"{self.model.spec.name} begins from backdrops, and has no painter of them; restore {painter.FILE}")
         between = self._between(plan, blocking)
@@ -310,12 +311,14 @@ class Engine:
         things = None if blocking is None else blocking.things()
         return Between(torch.from_numpy(rows_T44), focus_m, things, model.codec.stride[0], model.interpolator)
 
-    def _backdrop(self, plan: Plan, blocking: Blocking | None) -> Backdrop | None:
-        """None where footage is given, of whose place nothing is known, and for networks that are shown none."""
+    def _backdrop(self, plan: Plan, blocking: Blocking | None, known: conditioning.Known) -> Backdrop | Shown | None:
+        """Of words, or of footage that is given. None for edits, whose footage is to be redrawn, and for networks that are shown none."""
         model = self.model
-        if not isinstance(model, Model) or model.painter is None or not model.dit.config.sees_backdrop or not from_words(plan.shot):
+        if not isinstance(model, Model) or model.painter is None or not model.dit.config.sees_backdrop:
             return None
-        return backdrop(plan, self._path(plan), model.painter, blocking, model.spec)
+        if from_words(plan.shot):
+            return backdrop(plan, self._path(plan), model.painter, blocking, model.spec)
+        return shown(plan, self._path(plan), model.painter, blocking, known, model.spec)
 
     def _steering(
         self, plan: Plan, known: conditioning.Known, blocking: Blocking | None, seen: tuple[torch.Tensor, torch.Tensor] | None

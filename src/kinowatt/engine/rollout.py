@@ -25,6 +25,7 @@ from kinowatt.engine.canvas import picture
 from kinowatt.engine.noise import noise_levels, shifted, unshifted, up
 from kinowatt.engine.plan import Plan, Roll
 from kinowatt.engine.sample import Guided, solver_of
+from kinowatt.engine.shown import Shown
 from kinowatt.engine.solvers import Solver, Velocity
 from kinowatt.engine.standing import Dice
 from kinowatt.engine.state import Growing, State, Told
@@ -185,7 +186,7 @@ class Rollout:
     dice: Dice
     step_caches: Sequence[StepCache] = ()
     between: Between | None = None  # how frames between latents are drawn; None: as the codec does
-    behind: Backdrop | None = None  # what stands there, where the network is shown one
+    behind: Backdrop | Shown | None = None  # what stands there, where the network is shown one
     past: Anchor | None = None  # where the clip goes on from latents
     pieces: dict[int, Piece] = field(default_factory=dict)  # of what is known
     beside: torch.Tensor | None = None  # latents outside of time

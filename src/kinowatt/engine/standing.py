@@ -19,6 +19,7 @@ from kinowatt.engine.plan import Plan
 from kinowatt.models import vae
 from kinowatt.models.blocking import Blocking, covers, nearest_first
 from kinowatt.models.ground import points
+from kinowatt.models.precision import exact
 from kinowatt.models.spec import ModelSpec
 from kinowatt.shot import CameraKey
 from kinowatt.worlds.toybox import camera
@@ -125,7 +126,9 @@ def _spoken(tokens: Sequence[str], frames: int, aspect: float) -> camera.Path:
     shot, move = said.get("shot", "medium"), said.get("move", "static")
     if move not in MOVES:  # "pan" without a side: the first of its kind
         move = next((m for m in MOVES if m.startswith(f"{move}-")), "flyover")
-    return camera.named(move, shot, float(said.get("lens", SHOTS[shot][1])), said.get("angle", "eye"), frames, aspect)
+    lens, count = float(said.get("lens", SHOTS[shot][1])), said.get("count", "")
+    many = int(count) if count.isdigit() else 1  # captions tell of more than one how many they are
+    return camera.named(move, shot, lens, said.get("angle", "eye"), frames, aspect, said.get("kind"), many)
 
 
 def places(cameras: Cameras, height: int, width: int, blocking: Blocking | None = None) -> torch.Tensor:
@@ -186,6 +189,7 @@ class _Things:
         return pixel_BN, torch.where(owner_BN >= 0, inside, seen_BN) & same
 
 
+@exact
 def projected(point_BN3: torch.Tensor, far_BN: torch.Tensor, rows_B44: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Where in its picture a camera sees each point: x and y (B, N) in half frame heights, and whether the point lies before it."""
     from_camera = torch.where(far_BN[..., None], point_BN3, point_BN3 - rows_B44[:, None, 0, :3])

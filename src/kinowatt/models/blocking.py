@@ -34,7 +34,8 @@ SOFTNESS = 2.5  # of an ellipse's edge, per pixel
 
 @dataclass(frozen=True, eq=False)
 class Blocking:
-    """Things (B, K, F, TRACK) with their looks (B, K, LOOKS) and, where they are known, their poses (B, K, F, POSE).
+    """Things (B, K, F, TRACK) with their looks (B, K, LOOKS) and, where they are known, their poses (B, K, F, POSE), and the hooks that
+    they hang from (B, K, HOOK; limbs.py).
 
     The matrix (l11 0; l21 l22) takes the unit disc to the ellipse that a thing covers. Rows of looks that begin with 0 are no things.
     """
@@ -42,11 +43,12 @@ class Blocking:
     tracks_BKFT: torch.Tensor
     looks_BKL: torch.Tensor
     poses_BKFP: torch.Tensor | None = None
+    hooks_BKH: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Blocking:
         """The same on a device."""
-        poses = None if self.poses_BKFP is None else self.poses_BKFP.to(device)
-        return Blocking(self.tracks_BKFT.to(device), self.looks_BKL.to(device), poses)
+        poses, hooks = (None if part is None else part.to(device) for part in (self.poses_BKFP, self.hooks_BKH))
+        return Blocking(self.tracks_BKFT.to(device), self.looks_BKL.to(device), poses, hooks)
 
     def only(self, told_B: torch.Tensor) -> Blocking:
         """With the things of those clips only."""
@@ -61,20 +63,21 @@ class Blocking:
         there = self.looks_BKL[0, :, 0] > 0
         if not there.any():
             return None
-        poses = None if self.poses_BKFP is None else self.poses_BKFP[:, there]
-        return Blocking(self.tracks_BKFT[:, there], self.looks_BKL[:, there], poses)
+        poses, hooks = (None if part is None else part[:, there] for part in (self.poses_BKFP, self.hooks_BKH))
+        return Blocking(self.tracks_BKFT[:, there], self.looks_BKL[:, there], poses, hooks)
 
     def of(self, begin: int, count: int) -> Blocking:
         """Of so many frames from one on; after the last all stands still."""
         at = torch.arange(begin, begin + count).clamp(max=self.tracks_BKFT.shape[2] - 1)
         poses = None if self.poses_BKFP is None else self.poses_BKFP[:, :, at]
-        return Blocking(self.tracks_BKFT[:, :, at], self.looks_BKL, poses)
+        return Blocking(self.tracks_BKFT[:, :, at], self.looks_BKL, poses, self.hooks_BKH)
 
     def by_frame(self) -> Blocking:
         """Each frame of a single clip as a clip of its own."""
         count = self.tracks_BKFT.shape[2]
         poses = None if self.poses_BKFP is None else self.poses_BKFP.transpose(0, 2)
-        return Blocking(self.tracks_BKFT.transpose(0, 2), self.looks_BKL.expand(count, -1, -1), poses)
+        hooks = None if self.hooks_BKH is None else self.hooks_BKH.expand(count, -1, -1)
+        return Blocking(self.tracks_BKFT.transpose(0, 2), self.looks_BKL.expand(count, -1, -1), poses, hooks)
 
     def channels(self, height: int, width: int, given_B: torch.Tensor | None = None) -> torch.Tensor:
         """Painted and folded as latents are: (B, BLOCKING_CHANNELS, F, height, width) for so many latents; zeros where none is given."""

@@ -3,9 +3,10 @@
 A small network paints each pixel of each frame by itself, from where its ray goes in the world (ground.py), from where the light comes
 and what the words say; so joints and squares stand still in the world and move as the camera moves. Another paints each thing's shadow on
 the ground, from where a pixel lies beside the thing as the light sees it; a third paints the thing, from where a pixel lies in it as it is
-turned (spots.py). The nearer hides the farther. They are taught what the world shows there, and paint the mean of what they are not told:
-no cloud, no glint. Legend: B batch, F latent frames, K things, H W pixels of the small picture that a latent frame holds, P sampled pixels,
-N things of all clips, M their pixels.
+turned (spots.py); a fourth its thin parts, from where a pixel lies beside them (limbs.py). The nearer hides the farther. Before all of it
+rain and snow fall (falls.py). They are taught what the world shows there, and paint the mean of what they are not told: no cloud, no glint.
+Legend: B batch, F latent frames, K things, H W pixels of the small picture that a latent frame holds, P sampled pixels, N things of all
+clips, M their pixels.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from kinowatt.errors import WeightsError
-from kinowatt.models import ground, vae, weights
+from kinowatt.models import falls, ground, vae, weights
 from kinowatt.models.blocking import Blocking
+from kinowatt.models.limbs import LIMB, SPAN, Limbs
 from kinowatt.models.spots import REACH, SHADE, SPOT, THING, Stands, Views, places, within
 from kinowatt.models.text import TextConfig, TextEncoder
 
@@ -32,7 +34,8 @@ FILE = "painter.safetensors"
 SKY = 8
 BACKDROP = vae.COLOURS + 1  # colours | 1 where a backdrop is given
 BACKDROP_CHANNELS = BACKDROP * vae.SMALL**2
-Told = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of things and their pixels, by their numbers
+Paint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of things and their pixels, by their numbers: colours, and a logit of cover
+SHARP = 6.0  # logits of cover between where a limb of sharp sides would be and where not: so it begins where it should
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class PainterConfig:
     thing_width: int = 192
     thing_layers: int = 4
     shadow_layers: int = 2
+    limb_width: int = 64
+    limb_layers: int = 2
     text_width: int = 96
     text_layers: int = 1
 
@@ -80,6 +85,9 @@ class Painter(nn.Module):
         self.thing = nn.Sequential(nn.Linear(THING + config.text_width, config.thing_width), nn.SiLU())
         self.things = Pixels(SPOT, config.thing_width, config.thing_width, config.thing_layers, vae.COLOURS + 1)
         self.shadows = Pixels(SHADE, config.thing_width, config.thing_width, config.shadow_layers, vae.COLOURS + 1)
+        self.limb = nn.Sequential(nn.Linear(LIMB + config.text_width, config.limb_width), nn.SiLU())
+        self.limbs = Pixels(SPAN, config.limb_width, config.limb_width, config.limb_layers, vae.COLOURS + 1)
+        self.drops = nn.Sequential(nn.Linear(config.text_width, config.limb_width), nn.SiLU(), nn.Linear(config.limb_width, vae.COLOURS))
 
     def words(self, ids_BL: torch.Tensor) -> torch.Tensor:
         """What the token rows of each clip say (B, text_width)."""
@@ -93,31 +101,60 @@ class Painter(nn.Module):
         return self.place(told_BPN.flatten(0, 1), words_BW, whose).unflatten(0, (batch, count))
 
     def before(
-        self, place_BP3: torch.Tensor, words_BW: torch.Tensor, blocking: Blocking, views: Views, pixels_BP2: torch.Tensor, height: int
+        self,
+        place_BP3: torch.Tensor,
+        words_BW: torch.Tensor,
+        blocking: Blocking,
+        views: Views,
+        pixels_BP2: torch.Tensor,
+        height: int,
+        *,
+        shadows: bool = True,
+        bodies: bool = True,
     ) -> torch.Tensor:
-        """The same colours with the things of a blocking of one frame before them, and their shadows below; where pixels are, x and y in
-        half frame heights."""
+        """The same colours with the things of a blocking of one frame before them, and their shadows below, or one of both; where pixels
+        are, x and y in half frame heights."""
         stands = Stands(blocking, views)
-        b, there_BK = stands.b, blocking.looks_BKL[..., 0] > 0
+        b, k = stands.b, stands.k
         said = self.thing(torch.cat([stands.told(height), words_BW[b]], 1))
 
-        def laid(below_BP3: torch.Tensor, near: torch.Tensor, network: Pixels, told: Told) -> torch.Tensor:
-            n, p = (near > 0).nonzero(as_tuple=True)
-            numbers = network(told(n, p), said, n)
-            # It fades out towards the edge of its reach.
-            covers = torch.sigmoid(numbers[:, vae.COLOURS :]) * (4.0 * near[n, p, None]).clamp(max=1.0)
-            painted = below_BP3.new_zeros(*there_BK.shape, below_BP3.shape[1], vae.COLOURS + 1)
-            painted = painted.index_put((b[n], stands.k[n], p), torch.cat([numbers[:, : vae.COLOURS], covers], 1).to(painted))
-            painted = painted.gather(1, stands.order_BK[..., None, None].expand_as(painted))
-            colours, covers = painted.split([vae.COLOURS, 1], 3)
-            free = torch.cat([torch.ones_like(covers[:, :1]), (1.0 - covers).cumprod(1)], 1)
-            return below_BP3 * free[:, -1] + (colours * covers * free[:, :-1]).sum(1)
+        def shade(n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+            return self.shadows(stands.shades(fallen, n, p, height), said, n)
 
-        fallen = stands.fallen(pixels_BP2)
-        place_BP3 = laid(place_BP3, fallen.near(REACH), self.shadows, lambda n, p: stands.shades(fallen, n, p, height))
+        def thing(n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+            return self.things(stands.spots(u[n, p], v[n, p], n, height), said, n)
+
+        if shadows:
+            fallen = stands.fallen(pixels_BP2)
+            place_BP3 = laid(place_BP3, fallen.near(REACH), b, k, stands.order_BK, shade)
+            place_BP3 = self._limbs(place_BP3, Limbs(blocking, stands, fallen=True), stands, words_BW, pixels_BP2, height)
+        if not bodies:
+            return place_BP3
         u, v = within(stands.tracks, pixels_BP2[b], height)
         near = 1.0 - (u.square() + v.square()) / REACH**2
-        return laid(place_BP3, near, self.things, lambda n, p: stands.spots(u[n, p], v[n, p], n, height))
+        place_BP3 = laid(place_BP3, near, b, k, stands.order_BK, thing)
+        return self._limbs(place_BP3, Limbs(blocking, stands), stands, words_BW, pixels_BP2, height)
+
+    def _limbs(
+        self, below_BP3: torch.Tensor, limbs: Limbs, stands: Stands, words_BW: torch.Tensor, pixels_BP2: torch.Tensor, height: int
+    ) -> torch.Tensor:
+        """The same colours with limbs before them."""
+        said = self.limb(torch.cat([limbs.told(height), words_BW[limbs.b]], 1))
+        near, beside = limbs.beside(pixels_BP2, height)
+
+        def limb(n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+            spans, sharp = limbs.spans(beside[n, p])
+            numbers = self.limbs(spans, said, n)
+            return torch.cat([numbers[:, : vae.COLOURS], numbers[:, vae.COLOURS :] + SHARP * (sharp[:, None] - 0.5)], 1)
+
+        return laid(below_BP3, near, limbs.b, limbs.slot, limbs.order(stands.order_BK), limb)
+
+    def wet(self, dry_BP3: torch.Tensor, words_BW: torch.Tensor, views: Views, pixels_BP2: torch.Tensor, height: int) -> torch.Tensor:
+        """The same colours of one frame with what falls before them."""
+        if views.falls_BFN is None:
+            return dry_BP3
+        shares_BP = falls.covers(views.rows_BF44[:, 0], views.falls_BFN[:, 0], pixels_BP2, height)
+        return torch.lerp(dry_BP3, self.drops(words_BW)[:, None].to(dry_BP3), shares_BP[..., None].to(dry_BP3))
 
     @torch.no_grad()
     def paint(self, views: Views, ids_BL: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -133,14 +170,44 @@ class Painter(nn.Module):
     @torch.no_grad()
     def peopled(self, backdrop_BCFHW: torch.Tensor, views: Views, ids_BL: torch.Tensor, blocking: Blocking) -> torch.Tensor:
         """The same backdrop with the things of a blocking in it."""
-        folded, there = backdrop_BCFHW.split([vae.COLOURS * vae.SMALL**2, vae.SMALL**2], 1)
-        high, wide = (side * vae.SMALL for side in folded.shape[3:])
-        words, at = self.words(ids_BL), places(high, wide).expand(len(folded), -1, -1)
-        frames = []
-        for f, place in enumerate(vae.unfold(folded).unbind(1)):
-            seen = self.before(place.flatten(2).transpose(1, 2), words, blocking.of(f, 1), views.frame(f), at, high)
-            frames.append(seen.transpose(1, 2).unflatten(2, (high, wide)))
-        return torch.cat([vae.fold(torch.stack(frames, 2)), there], 1)
+        words = self.words(ids_BL)
+        return _over(backdrop_BCFHW, lambda f, below, *at: self.before(below, words, blocking.of(f, 1), views.frame(f), *at))
+
+    @torch.no_grad()
+    def rained(self, backdrop_BCFHW: torch.Tensor, views: Views, ids_BL: torch.Tensor) -> torch.Tensor:
+        """The same backdrop with what falls before all of it."""
+        if views.falls_BFN is None or not views.falls_BFN[..., : falls.CLOCK].any():
+            return backdrop_BCFHW
+        words = self.words(ids_BL)
+        return _over(backdrop_BCFHW, lambda f, below, *at: self.wet(below, words, views.frame(f), *at))
+
+
+def _over(backdrop_BCFHW: torch.Tensor, paint: Callable[..., torch.Tensor]) -> torch.Tensor:
+    """A backdrop painted on, frame by frame: of its number, its colours, where its pixels are, and its height."""
+    folded, there = backdrop_BCFHW.split([vae.COLOURS * vae.SMALL**2, vae.SMALL**2], 1)
+    high, wide = (side * vae.SMALL for side in folded.shape[3:])
+    at, frames = places(high, wide).expand(len(folded), -1, -1), []
+    for f, below in enumerate(vae.unfold(folded).unbind(1)):
+        seen = paint(f, below.flatten(2).transpose(1, 2), at, high)
+        frames.append(seen.transpose(1, 2).unflatten(2, (high, wide)))
+    return torch.cat([vae.fold(torch.stack(frames, 2)), there], 1)
+
+
+def laid(
+    below_BP3: torch.Tensor, near_NP: torch.Tensor, b: torch.Tensor, k: torch.Tensor, order_BK: torch.Tensor, paint: Paint
+) -> torch.Tensor:
+    """Colours with others laid over them where `near` is over 0: those of thing k of clip b (N each), in the order of things, the nearest
+    first."""
+    n, p = (near_NP > 0).nonzero(as_tuple=True)
+    numbers = paint(n, p)
+    # It fades out towards the edge of its reach.
+    covers = torch.sigmoid(numbers[:, vae.COLOURS :]) * (4.0 * near_NP[n, p, None]).clamp(max=1.0)
+    painted = below_BP3.new_zeros(*order_BK.shape, below_BP3.shape[1], vae.COLOURS + 1)
+    painted = painted.index_put((b[n], k[n], p), torch.cat([numbers[:, : vae.COLOURS], covers], 1).to(painted))
+    painted = painted.gather(1, order_BK[..., None, None].expand_as(painted))
+    colours, covers = painted.split([vae.COLOURS, 1], 3)
+    free = torch.cat([torch.ones_like(covers[:, :1]), (1.0 - covers).cumprod(1)], 1)
+    return below_BP3 * free[:, -1] + (colours * covers * free[:, :-1]).sum(1)
 
 
 def told(views: Views, height: int, width: int) -> torch.Tensor:

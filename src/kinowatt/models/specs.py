@@ -18,11 +18,11 @@ SPARK = ModelSpec(
     folder=Path(__file__).parent / "spark",
     sha256={
         "codec.safetensors": "cd33baedf626e374dd56b99baf6b9aaa937197e1b350d3ac541b0357ece9466d",
-        "denoiser.safetensors": "bdff3787b2d512545769d8dfe0620c531caaa4faf992ae60b9d522894b2dd332",
+        "denoiser.safetensors": "524c5b2b478c335b8be04e2ff55ec9f2aa933acac21e1e0fe7e06430f71ec6ba",
         "director.safetensors": "db9e790699ef530d15641b10fefa80d49f83309e0ea38d03935297ea9639eac9",
         "interpolator.safetensors": "e964c7b20db99306dd5078e2e1bfbe6fc654c28d60f3ce5d62b9c1af8f459e94",
         "observer.safetensors": "00fb90268eb05c841162b97e627164fe3046ff74b6ae4ec7beb4ccf205f306d4",
-        "painter.safetensors": "3b88dac7792e2529d96f5860330e77f2702d961320123109527b12ab999b565b",
+        "painter.safetensors": "95c5454a9700293f013cc0fe500be27d8b24a85dc4a7075bf6e1e5b6762ca915",
         "poser.safetensors": "6176ccdfc72ab9f8ec76cc8041c18fbc2df5abeb21133cc56194462c4d09cc40",
     },
     licence="Apache-2.0",
@@ -42,12 +42,12 @@ SPARK = ModelSpec(
     grid=16,
     most_pixels=256 * 256,
     hands_over=True,
-    # Held out at 256 px: pictures that latents hold 39.0 dB (32.2 over subjects), frames between 27.4 (faded 25.3); backdrops .24 off of a
-    # variance of .91. The noise stands in the world, and clips from words begin from backdrops (docs/decisions/0013 to 0023); not distilled
-    # yet. 391 Wh in all receipts, of which 268 are of these weights.
-    weakness="this spark was trained for sixteen hours on a CPU: things are there, throw shadows and move, cameras follow in three clips "
-    "of four, a quarter of the shapes is wrong, turbines are wisps, rain and snow often fail to fall; what it draws is softer than footage "
-    "that is given",
+    # Held out at 256 px: pictures that latents hold 39.0 dB (32.2 over subjects), frames between 27.4 (faded 25.3); backdrops .21 off of a
+    # variance of .92. The noise stands in the world, and clips from words begin from backdrops (docs/decisions/0013 to 0025); not distilled
+    # yet. 420 Wh in all receipts, of which 288 are of these weights.
+    weakness="this spark was trained for seventeen hours on a CPU: things are there, throw shadows and move, cameras follow in three clips "
+    "of four, a quarter of the shapes is wrong, blades are soft and rain is faint; things from footage that is given move on without "
+    "turning, and what it draws is softer than that footage",
 )
 
 # Of weights that guide themselves, and of others: with 8 steps the clips of two passes are 32 dB from those of 12 (LOG.md).

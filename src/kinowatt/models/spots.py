@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from kinowatt.models import ground
 from kinowatt.models.blocking import COLORS, KINDS, LOOKS, POSE, Blocking, nearest_first
+from kinowatt.models.precision import exact
 
 REACH = 2.5  # ellipses from its middle a thing is painted, with what it changes around it; sizes, its shadow
 LONGEST = 12.0  # sizes of a thing, as far behind it as its shadow is painted
@@ -29,19 +30,22 @@ THING = LOOKS + 4 + 2 * POSE + 1 + 4
 @dataclass(frozen=True, eq=False)
 class Views:
     """From where frames are seen: camera rows (B, F, 4, 4), and metres (B) from the first to what it looks at; and where most of the light
-    comes from: unit vectors (B, 3)."""
+    comes from: unit vectors (B, 3). What falls (B, F, FALL; falls.py), where that is known."""
 
     rows_BF44: torch.Tensor
     focus_B: torch.Tensor
     lights_B3: torch.Tensor
+    falls_BFN: torch.Tensor | None = None
 
     def frame(self, f: int) -> Views:
         """One of them."""
-        return Views(self.rows_BF44[:, f : f + 1], self.focus_B, self.lights_B3)
+        falls = None if self.falls_BFN is None else self.falls_BFN[:, f : f + 1]
+        return Views(self.rows_BF44[:, f : f + 1], self.focus_B, self.lights_B3, falls)
 
     def to(self, device: torch.device) -> Views:
         """The same on a device."""
-        return Views(self.rows_BF44.to(device), self.focus_B.to(device), self.lights_B3.to(device))
+        falls = None if self.falls_BFN is None else self.falls_BFN.to(device)
+        return Views(self.rows_BF44.to(device), self.focus_B.to(device), self.lights_B3.to(device), falls)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,7 @@ class Stands:
     """The things of a blocking of one frame in the world: which they are (b clip, k), their tracks, looks and poses, middles (N, 3) and
     sizes (N) in metres."""
 
+    @exact
     def __init__(self, blocking: Blocking, views: Views) -> None:
         self.order_BK = nearest_first(blocking)[..., 0]
         self.b, self.k = b, k = (blocking.looks_BKL[..., 0] > 0).nonzero(as_tuple=True)
@@ -77,8 +82,9 @@ class Stands:
         focal, x, y = rows[:, 0, 3], self.tracks[:, 0], self.tracks[:, 1]
         ahead = self.tracks[:, 5].exp() * self.focus[b]
         towards = torch.stack([x / focal, y / focal, torch.ones_like(x)], 1)
-        self.middle = rows[:, 0, :3] + ahead[:, None] * torch.einsum("ni,nij->nj", towards, self.axes)
+        self.middle = middles(self.tracks, rows, self.focus[b])
         self.size = ((self.tracks[:, 2].square() + 1e-4) * (self.tracks[:, 4].square() + 1e-4)) ** 0.25 * ahead / focal
+        self.tall = self.tracks[:, 4].abs() * ahead / focal  # half of its height, metres
         # Poses are told as seen along the ray to the thing.
         away = F.normalize(towards, dim=1)
         right = F.normalize(away.new_tensor([1.0, 0.0, 0.0]) - away[:, :1] * away, dim=1)
@@ -88,6 +94,7 @@ class Stands:
         level = F.normalize(torch.stack([-self.light[:, 1], self.light[:, 0], torch.zeros_like(x)], 1), dim=1)
         self.lit = torch.stack([level, torch.linalg.cross(self.light, level), self.light], 1)
 
+    @exact
     def told(self, height: int) -> torch.Tensor:
         """What is told of each thing (N, THING)."""
         by_light = [torch.einsum("nij,nj->ni", self.lit, axis) for axis in self.own]
@@ -110,6 +117,7 @@ class Stands:
         round_M1 = (u_M.square() + v_M.square()).sqrt()[:, None]
         return torch.cat([lies[:, :2], x[:, None], y[:, None], along, away, round_M1, *_waves(lies), *faces], 1).clamp(-6.0, 6.0)
 
+    @exact
     def fallen(self, pixels_BP2: torch.Tensor) -> Fallen:
         """Where the ground of pixels lies beside each thing."""
         right, up, forward = (self.rows[:, None, i, :3] for i in (1, 2, 3))
@@ -136,6 +144,14 @@ class Stands:
         coarse = (fallen.far_NP[n, p, None] * 2.0 / height).clamp(min=1e-4).log()
         round_M1 = seen[:, :2].norm(dim=1, keepdim=True)
         return torch.cat([seen[:, :2], far, round_M1, along, along.abs(), coarse, *_waves(lies)], 1).clamp(-6.0, 6.0)
+
+
+def middles(tracks_T: torch.Tensor, rows_44: torch.Tensor, focus: torch.Tensor) -> torch.Tensor:
+    """Where in the world things are (..., 3): of tracks (..., TRACK), cameras (..., 4, 4) and distances to the focus (...)."""
+    x, y = (tracks_T[..., i] / rows_44[..., 0, 3] for i in (0, 1))
+    towards = torch.stack([x, y, torch.ones_like(x)], -1)
+    ahead = (tracks_T[..., 5].exp() * focus)[..., None]
+    return rows_44[..., 0, :3] + ahead * torch.einsum("...i,...ij->...j", towards, rows_44[..., 1:, :3])
 
 
 def places(height: int, width: int) -> torch.Tensor:

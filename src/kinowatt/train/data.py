@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from kinowatt.models import falls
 from kinowatt.worlds.toybox import Sample, Toybox, caption, light, scene, splits, threads
 from kinowatt.worlds.toybox.physics import Motion
 from kinowatt.worlds.toybox.seen import Seen
@@ -44,8 +45,8 @@ class Block:
     """Rendered scenes of one size: frames (N, T, C, H, W) and instance ids (N, T, H, W), uint8, what they show, and where the camera was.
 
     `cameras_NT44`: camera rows (see toybox/camera.py); `focus_N`: metres from the camera to what it looks at. `motions`: how the scenes
-    move, in the frames that were rendered, and `lights_N3`: where most of the light comes from, unit vectors; none where a block was read
-    from the disk.
+    move, in the frames that were rendered; `lights_N3`: where most of the light comes from, unit vectors; `falls_NN`: what falls (N, FALL;
+    models/falls.py). None of these where a block was read from the disk.
     """
 
     frames_NTCHW: np.ndarray
@@ -55,6 +56,7 @@ class Block:
     focus_N: np.ndarray
     motions: tuple[Motion, ...] = ()
     lights_N3: np.ndarray | None = None
+    falls_NN: np.ndarray | None = None
 
     def captions(self, split: str = "train") -> list[str]:
         """One caption of each clip, the same at every call."""
@@ -98,6 +100,7 @@ def block_of(samples: Sequence[Sample], every: int = 1) -> Block:
         np.array([s.focus_m for s in samples], np.float32),
         tuple(s.motion.every(every) for s in samples),
         np.array([light.main_light(s.scene) for s in samples], np.float32),
+        np.array([falls.numbers(s.scene.weather, light.clock(s.scene), (light.drift(s.scene), 0.0)) for s in samples], np.float32),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,9 @@ from kinowatt.errors import WeightsError
 from kinowatt.media.image import fit
 from kinowatt.models import vae, weights
 from kinowatt.models.blocking import COLORS, GROUPS, LOOKS, MOST, POSE, TRACK, Blocking, looks
+from kinowatt.models.falls import ASIDE, CLOCK
+from kinowatt.models.limbs import hooks
+from kinowatt.models.spots import Views
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextEncoder
 from kinowatt.train.data import HELD_OUT, Block, Bucket, bucket_of, render_block, rendered, wording
@@ -34,9 +37,11 @@ from kinowatt.worlds.toybox.splits import kept_apart
 
 Size = tuple[int, int, int]  # latent frames, rows, columns
 HALF = 2  # clips are rendered at so much less than their size
-KEPT = ("latents", "looks", "cameras", "focus", "lights", "tracks", "poses", "things", "ways")
+KEPT = ("latents", "looks", "cameras", "focus", "lights", "falls", "tracks", "poses", "things", "ways")
 NAMING = ("count", "size", "pattern", "material", "color", "kind")  # slots of the lexicon that tell of things
 FLIPPED = np.array([-1, 1, 1], np.float32)  # of places in the world flipped left to right
+FALLING = np.array([1, 1, 1, 1, 1, -1, 1], np.float32)  # of what falls there
+LATENT_S = vae.STRIDE / 16.0  # between latents, in clips of 16 frames a second
 SQUARE_M = 1.25  # a side of those of the toybox's floors
 FEWER_SHARE = 0.6  # of captions that a director hears in part
 PAINTED_SHARE = 0.2  # of clips of which a director hears that all things have one colour
@@ -63,9 +68,11 @@ def latent_block(folder: Path, block: int, bucket: Bucket) -> Path:
     cameras = torch.from_numpy(np.concatenate([made.cameras_NT44, mirrored_cameras(made.cameras_NT44)]))
     focus = torch.from_numpy(made.focus_N).repeat(2)
     assert made.lights_N3 is not None
+    assert made.falls_NN is not None
     lights = torch.from_numpy(np.concatenate([made.lights_N3, made.lights_N3 * FLIPPED]))
+    falls = torch.from_numpy(np.concatenate([made.falls_NN, made.falls_NN * FALLING]))
     drawn = {"latents": torch.cat(clips), "looks": torch.cat(looks)}
-    tensors = drawn | {"cameras": cameras, "focus": focus, "lights": lights} | directed(made)
+    tensors = drawn | {"cameras": cameras, "focus": focus, "lights": lights, "falls": falls} | directed(made)
     seen = [s.to_json() for s in made.seen] + [mirrored(s).to_json() for s in made.seen]
     weights.save(path, tensors, {"seen": seen})
     return path
@@ -129,8 +136,8 @@ def latent_blocks(folder: Path, blocks: Sequence[int], buckets: Sequence[Bucket]
 @dataclass(frozen=True, eq=False)
 class Draw:
     """A batch of one size: clean latents (B, C, F, H, W), token rows (B, L) of their captions, those that are told, ray maps
-    (B, 7, F, H, W), close looks (B, C, 1, H, W), from where the clips are seen, where most light comes from (B, 3), what stands where, and
-    of which clips (B) that is told."""
+    (B, 7, F, H, W), close looks (B, C, 1, H, W), from where the clips are seen, where most light comes from (B, 3), what falls
+    (B, F, FALL), what stands where, and of which clips (B) that is told."""
 
     clean_BCFHW: torch.Tensor
     words_BL: torch.Tensor
@@ -139,8 +146,14 @@ class Draw:
     looks_BCFHW: torch.Tensor
     cameras: Cameras
     lights_B3: torch.Tensor
+    falls_BFN: torch.Tensor
     blocking: Blocking
     told_B: torch.Tensor
+
+    @property
+    def views(self) -> Views:
+        """From where it is seen, what lights it, and what falls."""
+        return Views(self.cameras.rows_BF44, self.cameras.focus_B, self.lights_B3, self.falls_BFN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +175,17 @@ class _Shelf:
     cameras: torch.Tensor
     focus: torch.Tensor
     lights: torch.Tensor
+    falls: torch.Tensor
     tracks: torch.Tensor
     poses: torch.Tensor
     things: torch.Tensor
     ways: torch.Tensor
     seen: list[Seen]
+    hooks: torch.Tensor = field(init=False)  # from what things hang, where they do
+
+    def __post_init__(self) -> None:
+        hang = torch.tensor([seen.event == "pendulum" for seen in self.seen])
+        self.hooks = hooks(Blocking(self.tracks, self.things), self.cameras, self.focus) * hang[:, None, None]
 
 
 def _noisy(tokens: tuple[str, ...], seed: int) -> tuple[str, ...]:
@@ -199,6 +218,7 @@ class LatentStore:
             seen = [Seen.from_json(row) for row in config["seen"]]
             floors = [n for n in range(len(seen) // 2, len(seen)) if seen[n].fields.get("ground") == "checker"]  # that are mirrored
             tensors["cameras"][floors] = stepped_aside(tensors["cameras"][floors])
+            tensors["falls"][floors, ASIDE] = SQUARE_M
             parts.setdefault((size[0], size[1], size[2]), []).append((tensors, seen))
         self._shelves = {
             size: _Shelf(
@@ -222,8 +242,11 @@ class LatentStore:
         each = zip(cameras.rows_BF44, cameras.focus_B.tolist(), strict=True)
         rays = torch.stack([ray_maps(rows_F44, focus_m, height, width, stride=1) for rows_F44, focus_m in each])
         tracks, poses = (of[pick[:, None], :, at].transpose(1, 2) for of in (shelf.tracks, shelf.poses))
-        stand = Blocking(tracks, shelf.things[pick], poses)
-        return Draw(latents, rows, rows, rays, shelf.looks[pick], cameras, shelf.lights[pick], stand, torch.ones(batch, dtype=torch.bool))
+        stand = Blocking(tracks, shelf.things[pick], poses, shelf.hooks[pick])
+        falls = shelf.falls[pick, None].repeat(1, count, 1)
+        falls[..., CLOCK] += LATENT_S * at
+        told_B = torch.ones(batch, dtype=torch.bool)
+        return Draw(latents, rows, rows, rays, shelf.looks[pick], cameras, shelf.lights[pick], falls, stand, told_B)
 
     def told(self, batch: int, generator: torch.Generator, frames: int, split: str = "train") -> Told:
         """What a director would tell of random clips of one size, of as many latent frames from anywhere in them.

@@ -12,7 +12,7 @@ from kinowatt.engine.standing import PLAIN, Dice
 from kinowatt.models.protocols import Denoiser
 
 # How often each way of placing anchors is trained. Every mode of the design is among them; text comes first.
-MODES = {"text": 0.40, "start": 0.16, "end": 0.10, "both": 0.10, "keys": 0.05, "soft": 0.08, "lagged": 0.03, "history": 0.08}
+MODES = {"text": 0.40, "start": 0.14, "end": 0.08, "both": 0.08, "keys": 0.04, "soft": 0.07, "lagged": 0.03, "history": 0.16}
 HISTORY = 0.25  # the most noise at which a clip's own past is shown; a rolling window shows it at less (engine/rollout.py)
 
 HUE_AREA = 4  # pixels per side

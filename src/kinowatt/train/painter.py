@@ -12,6 +12,7 @@ from torch import nn
 from kinowatt import language
 from kinowatt.models import painter, vae, weights
 from kinowatt.models.blocking import Blocking, covers
+from kinowatt.models.limbs import Limbs
 from kinowatt.models.painter import Painter, PainterConfig
 from kinowatt.models.spots import Stands, Views, places
 from kinowatt.train.latents import Draw, stores
@@ -46,7 +47,7 @@ class PainterTask:
     def _loss(self, draw: Draw, posed_B: torch.Tensor, generator: torch.Generator, near: float, shaded: float) -> torch.Tensor:
         """Mean squared error of normalised colours, of so large a share of pixels near things, and near their shadows."""
         high, wide = (side * vae.SMALL for side in draw.clean_BCFHW.shape[3:])
-        batch, views = len(draw.rows_BL), Views(draw.cameras.rows_BF44, draw.cameras.focus_B, draw.lights_B3)
+        batch, views = len(draw.rows_BL), draw.views
         counts = [round(share * PIXELS) for share in (near, shaded)]
         at = torch.randint(high * wide, (batch, PIXELS - sum(counts)), generator=generator)
         for count, where in zip(counts, (_near, _shaded), strict=True):
@@ -63,6 +64,7 @@ class PainterTask:
         words = self.model.words(draw.rows_BL.to(self.device))
         pixels = places(high, wide)[at].to(self.device)
         seen = self.model.before(self.model(told, words), words, blocking, views.to(self.device), pixels, high)
+        seen = self.model.wet(seen, words, views.to(self.device), pixels, high)
         return (seen - true).square().mean()
 
     def examine(self) -> dict[str, float]:
@@ -91,9 +93,14 @@ class PainterTask:
         weights.save(folder / painter.FILE, halved(self.model), config | said)
 
 
-def _near(blocking: Blocking, _: Views, high: int, wide: int) -> torch.Tensor:
-    """Which pixels (B, N) lie near things, 1 or 0."""
-    return (covers(blocking.wider(NEARBY), high, wide)[0][:, :, 0].amax(1) > 0.5).flatten(1).float()
+def _near(blocking: Blocking, views: Views, high: int, wide: int) -> torch.Tensor:
+    """Which pixels (B, N) lie near things, their thin parts, or the shadows of those, 1 or 0."""
+    near_BN = (covers(blocking.wider(NEARBY), high, wide)[0][:, :, 0].amax(1) > 0.5).flatten(1).float()
+    stands = Stands(blocking, views)
+    for limbs in (Limbs(blocking, stands), Limbs(blocking, stands, fallen=True)):
+        beside_NP, _ = limbs.beside(places(high, wide).expand(len(near_BN), -1, -1), high)
+        near_BN = near_BN.index_add(0, limbs.b, (beside_NP > 0).float())
+    return near_BN.clamp(max=1.0)
 
 
 def _shaded(blocking: Blocking, views: Views, high: int, wide: int) -> torch.Tensor:

@@ -21,7 +21,6 @@ from kinowatt.models.blocking import Blocking, covers
 from kinowatt.models.dit import DITS, DiTConfig, VideoDiT
 from kinowatt.models.painter import BACKDROP_CHANNELS, Painter
 from kinowatt.models.protocols import Denoiser
-from kinowatt.models.spots import Views
 from kinowatt.models.steering import steered, steering
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.train.data import HELD_OUT
@@ -207,12 +206,13 @@ class SparkTask:
         empty = clean.new_zeros(len(clean), BACKDROP_CHANNELS, *clean.shape[2:], dtype=torch.float32)
         full = all_of_it = empty
         if self.painter is not None:
-            views = Views(draw.cameras.rows_BF44, draw.cameras.focus_B, draw.lights_B3)
-            empty = self.painter.paint(views, draw.words_BL, *clean.shape[3:])
+            views = draw.views
+            dry = self.painter.paint(views, draw.words_BL, *clean.shape[3:])
             posed = torch.rand(len(clean), 1, 1, 1, generator=generator) < POSED_SHARE
             poses = None if draw.blocking.poses_BKFP is None else draw.blocking.poses_BKFP * posed
             # What is not told is seen all the same in what a clip begins from: guidance moves away from a network that sees it so.
-            all_of_it = self.painter.peopled(empty, views, draw.words_BL, dataclasses.replace(draw.blocking, poses_BKFP=poses))
+            full = self.painter.peopled(dry, views, draw.words_BL, dataclasses.replace(draw.blocking, poses_BKFP=poses))
+            all_of_it, empty = (self.painter.rained(painted, views, draw.words_BL) for painted in (full, dry))
             full = torch.where(draw.told_B[:, None, None, None, None], all_of_it, empty)
         full, empty = ((painted * shown[:, None, None, None, None]).to(self.device) for painted in (full, empty))
         under, begins = all_of_it[:, : vae.COLOURS * vae.SMALL**2].to(self.device), torch.where(shown, BEGINS, 1.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,10 @@ SENSOR_HALF_MM = 12.0  # half of a sensor 24 mm high
 MARGIN = 0.86  # share of the frame that what must be seen may take
 LOWEST_M = 0.12
 SMALL_M = 0.4  # half the height of a thing of ordinary size
+BIG: dict[str | None, Any] = {  # half the size of turbines and panels, and where so many of them stand (physics.py)
+    "turbine": (3.9, lambda n: [((k - (n - 1) / 2) * 4.6, 2.4, 3.9) for k in range(n)]),
+    "panel": (0.85, lambda n: [((k % c - (c - 1) / 2) * 1.95, k // c * 2.1, 0.72) for c in (2 if n <= 4 else 3,) for k in range(n)]),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +74,21 @@ def _smooth(path_T3: np.ndarray, width: int = 9) -> np.ndarray:
     return np.stack([np.convolve(padded[:, k], np.ones(width) / width, "valid") for k in range(3)], 1)
 
 
-def named(move: str, shot: str, lens_mm: float, angle: str, frames: int, aspect: float) -> Path:
-    """What the words of a camera mean by themselves: its path around one small thing that stands still, as of a scene with one."""
-    target_T3 = np.repeat(np.array([[0.0, 0.0, SMALL_M]]), frames, 0)
-    focal = lens_mm / SENSOR_HALF_MM
+def named(move: str, shot: str, lens_mm: float, angle: str, frames: int, aspect: float, kind: str | None = None, count: int = 1) -> Path:
+    """What the words of a camera mean by themselves: its path around one small thing that stands still, as of a scene with one, or around
+    so many turbines or panels."""
+    focal, azimuth = lens_mm / SENSOR_HALF_MM, -math.pi / 2
+    elevation = _elevation(move, angle, kind in BIG)
+    middle = np.array([0.0, 0.0, SMALL_M])
     distance = SMALL_M * focal / SHOTS[shot][0]
-    elevation = _elevation(move, angle, big=False)
-    rows = _move(move, np.linspace(0.0, 1.0, frames), target_T3, -math.pi / 2, elevation, distance, focal, aspect)
+    if kind in BIG:
+        radius, centers = BIG[kind][0], np.array(BIG[kind][1](count))
+        middle = (centers.min(0) + centers.max(0)) / 2
+        share = {"wide": 0.55}.get(shot, 0.72)
+        fit = _fit((centers - middle)[None], np.full(len(centers), radius), azimuth, elevation, focal, aspect, MARGIN)
+        distance = max(radius * focal / share, fit)
+    target_T3 = np.repeat(middle[None], frames, 0)
+    rows = _move(move, np.linspace(0.0, 1.0, frames), target_T3, azimuth, elevation, distance, focal, aspect)
     return Path(rows, distance, shot)
 
 

@@ -80,6 +80,16 @@ def has_lamp(event: str) -> bool:
     return event not in ("turbine", "solar")
 
 
+def drift(scene: Scene) -> float:
+    """Metres to +x by which rain drifts per metre that it falls; snow three times as far."""
+    return (2.5 * scene.heading * scene.pace if scene.event == "wind" else 0.15) / RAIN_M_S
+
+
+def clock(scene: Scene) -> float:
+    """Seconds since a scene's clouds and rain began, when it begins."""
+    return float(scene.seed % 50)
+
+
 def uniforms(scene: Scene, distance_m: float, frame_s: float) -> dict[str, Any]:
     """The shader's uniforms; `frame_s` is the time between frames, of which the shutter is open for half.
 
@@ -105,8 +115,7 @@ def uniforms(scene: Scene, distance_m: float, frame_s: float) -> dict[str, Any]:
     radius = max(9.0, 2.2 * distance_m)
     # What little light a clouded night has, the eye adapts to.
     adapted = 1.35 if scene.time == "night" and veiled else 1.0
-    drift = (2.5 * scene.heading * scene.pace if scene.event == "wind" else 0.15) / RAIN_M_S
-    fall = {"rain": (1.0, RAIN_M_S, drift, 0.5 * RAIN_M_S * frame_s), "snowfall": (2.0, SNOW_M_S, 3 * drift, 0.0)}
+    fall = {"rain": (1.0, RAIN_M_S, drift(scene), 0.5 * RAIN_M_S * frame_s), "snowfall": (2.0, SNOW_M_S, 3 * drift(scene), 0.0)}
     by_lamp = shines_from("night", scene.azimuth_deg, scene.sun_azimuth_deg - scene.azimuth_deg, lamp=True)
     soft = {"macro": 0.010, "close-up": 0.005}.get(scene.shot, 0.0)
     lamp = scene.time == "night" and has_lamp(scene.event)
@@ -130,7 +139,7 @@ def uniforms(scene: Scene, distance_m: float, frame_s: float) -> dict[str, Any]:
         "LAMP_RGB": (1.0, 0.70, 0.40),
         "TINT": tint,
         "GRADE": (hour.exposure * exposure * adapted, saturation, contrast),
-        "T0": float(scene.seed % 50),
+        "T0": clock(scene),
     }
 
 

@@ -37,7 +37,8 @@ TIMES = ("dawn", "noon", "dusk", "night")
 WEATHERS = ("clear", "cloudy", "overcast", "fog", "rain", "snowfall")
 GROUNDS = ("grass", "sand", "pavement", "snow", "sea", "checker")
 MOODS = ("lonely", "lively", "calm", "tense", "mysterious")
-SPEEDS = ("slow", "normal", "fast")
+PACES = {"slow": 0.7, "normal": 1.0, "fast": 1.4}
+SPEEDS = tuple(PACES)
 MOST = {"collide": 4, "roll": 4, "projectile": 3, "pendulum": 3}  # subjects; five elsewhere
 
 
@@ -80,7 +81,7 @@ class Scene:
     @property
     def pace(self) -> float:
         """Factor of the speed at which things are set going."""
-        return {"slow": 0.7, "normal": 1.0, "fast": 1.4}[self.speed]
+        return PACES[self.speed]
 
 
 def _known() -> dict[str, tuple[str | None, ...]]:
