@@ -1,8 +1,7 @@
 """A clip's backdrop: what its painter paints for the words of each scene, from where its camera stands, and of what stands there.
 
-There is none of a clip that leans on footage: of the place that it shows nobody knows where its joints lie. Where there is one, it is shown
-to the network, and the clip begins as the backdrop under noise (Meng et al. 2022, arXiv 2108.01073) of a level of the model's: what stands
-where need not be found in noise, and the steps from pure noise down to there are spared.
+It is shown to the network, and the clip begins as the backdrop under noise (Meng et al. 2022, arXiv 2108.01073) of a level of the model's:
+what stands where need not be found in noise, and the steps from pure noise down to there are spared. Of footage: shown.py.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def fill(shot: Shot, spec: ModelSpec) -> Plan:
 
 
 def from_words(shot: Shot) -> bool:
-    """Whether nothing is given of what the clip shows: it may have a backdrop."""
+    """Whether nothing is given of what the clip shows: it may begin as its backdrop."""
     return all(anchor.at == OUTSIDE for anchor in shot.anchors)
 
 

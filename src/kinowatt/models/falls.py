@@ -1,8 +1,8 @@
 """Rain and snow: which share of each pixel drops and flakes cover. What a painter is told of them (painter.py).
 
 As in the world (worlds/toybox/world.glsl, of which this is the law): one column of drops in each cell of a grid, by a hash of the cell, and
-the ray of a pixel walks through the cells until it meets the ground. What stands before the ground is left out. Legend: B batch, F latent
-frames, N frames in which something falls, P pixels, C cells.
+the ray of a pixel walks through the cells until it meets the ground. What stands before the ground is left out. Legend: B batch, N
+frames in which something falls, P pixels.
 """
 
 from __future__ import annotations

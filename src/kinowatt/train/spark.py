@@ -31,7 +31,7 @@ from kinowatt.train.shard import Rows
 from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
 
 PATH_SHARE = 0.5  # of clips whose camera path is given as rays
-BACKDROP_SHARE = 0.8  # of clips whose backdrop is shown: there is none of footage that people bring
+BACKDROP_SHARE = 0.8  # of clips whose backdrop is shown: edits have none
 BEGINS = 0.9  # the level of noise at which such clips begin, their backdrop under it (engine/backdrop.py)
 POSED_SHARE = 0.9  # of clips in whose backdrop things are turned as they are
 WORDS_ALONE, BLOCKING_ALONE = 0.15, 0.05  # of clips: told no blocking, or nothing but that
