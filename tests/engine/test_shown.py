@@ -144,3 +144,11 @@ def test_what_footage_does_not_show_is_the_painters() -> None:
     gone = replace(stand, looks_BKL=torch.zeros_like(stand.looks_BKL))
     full, empty = pictures(of(place, seen("static"), gone), 0, 9)
     assert torch.equal(full, empty)
+
+
+@torch.no_grad()
+def test_a_thing_that_hides_all_of_the_place_leaves_a_backdrop_all_the_same() -> None:
+    shown = of(torch.full((3, SIDE, SIDE), 0.4), seen("static"), ball([(0.0, 0.0)] * 9, size=3.0))
+    full, empty = pictures(shown, 0, 9)
+    assert bool(full.isfinite().all())
+    assert bool(empty.isfinite().all())

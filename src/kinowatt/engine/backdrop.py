@@ -18,7 +18,7 @@ from kinowatt.engine.plan import Plan
 from kinowatt.engine.standing import Cameras, cameras, mixed
 from kinowatt.models import vae
 from kinowatt.models.blocking import Blocking
-from kinowatt.models.falls import CLOCK, CLOCK_S, DRIFT, WIND, numbers
+from kinowatt.models.falls import CLOCK, numbers
 from kinowatt.models.limbs import hooks
 from kinowatt.models.painter import Painter
 from kinowatt.models.spec import ModelSpec
@@ -28,9 +28,8 @@ from kinowatt.worlds.toybox import light
 from kinowatt.worlds.toybox.scene import PACES, SUN_ASIDE_DEG, TIMES
 
 LAND, LAND_M = 2**21, 10.0  # a number of its own for the lot by which a clip's place is drawn, so many metres about
+LIGHT, FALLS = 2**22, 2**23  # and for those by which its light is, and its rain
 HANGING = "event=pendulum"  # what words say of things on ropes
-FALLS = 2**23  # and for that by which its rain is
-LIGHT = 2**22  # and for that by which its light is
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +109,12 @@ def falls_of(tokens: Sequence[str], seen: Cameras, seed: int) -> list[float]:
     it, it drifts a little to the right, or as far as the wind blows things along."""
     said = dict(token.partition("=")[::2] for token in reversed(tokens))
     lot = np.random.default_rng(mixed(seed, FALLS))
-    aside = DRIFT
+    aside = light.DRIFT
     if said.get("event") == "wind":
-        aside = WIND * PACES.get(said.get("speed", "normal"), 1.0) * (-1.0 if said.get("heading") == "left" else 1.0)
+        aside = light.WIND * PACES.get(said.get("speed", "normal"), 1.0) * (-1.0 if said.get("heading") == "left" else 1.0)
     x, y = seen.rows_BF44[0, 0, 1, :2].tolist()
     long = math.hypot(x, y) or 1.0
-    return numbers(said.get("weather"), float(lot.uniform(0.0, CLOCK_S)), (aside * x / long, aside * y / long))
+    return numbers(said.get("weather"), float(lot.uniform(0.0, light.CLOCK_S)), (aside * x / long, aside * y / long))
 
 
 def land(plan: Plan, path: Sequence[CameraKey], spec: ModelSpec) -> Cameras:

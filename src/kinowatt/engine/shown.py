@@ -24,7 +24,7 @@ from kinowatt.models.blocking import Blocking, covers, in_picture, in_sight, nea
 from kinowatt.models.ground import points
 from kinowatt.models.painter import Painter
 from kinowatt.models.spec import ModelSpec
-from kinowatt.models.spots import Stands, Views, places, within
+from kinowatt.models.spots import Stands, Views, placed, places, within
 from kinowatt.shot import CameraKey
 from kinowatt.worlds.toybox.light import HOURS
 
@@ -56,7 +56,7 @@ class Shown:
         if self.blocking is None:
             return empty, empty
         seen, own = self.cameras.of(begin, count).rows_BF44[0], self.blocking.of(begin, count).by_frame()
-        light = self.light if self.light is not None else seen.new_tensor([0.0, 0.0, 1.0])
+        light = self.light if self.light is not None else seen.new_tensor([0.0, 0.0, 1.0])  # an overcast sky's
         views = Views(seen[:, None], self.cameras.focus_B.expand(count), light.expand(count, -1))
         words, at = self.painter.words(self.rows_1L).expand(count, -1), places(*bare.shape[2:]).expand(count, -1, -1)
         flat = bare.flatten(2).transpose(1, 2)
@@ -225,8 +225,7 @@ class Shown:
                 continue
             u, v = within(now.tracks_BKFT[0, k : k + 1, 0], places(*size)[None], size[0])
             track = self.blocking.tracks_BKFT[0, k, j]
-            x = track[0] + (track[2].square() + size[0] ** -2).sqrt() * u[0]
-            y = track[1] + track[3] * u[0] + (track[4].square() + size[0] ** -2).sqrt() * v[0]
+            x, y = placed(track, u[0], v[0], size[0])
             colours, share = _sampled(self._cuts[k], torch.stack([x, y], -1)).split([vae.COLOURS, 1])
             place = place * (1.0 - share) + colours
         return place

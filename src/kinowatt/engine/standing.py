@@ -21,6 +21,7 @@ from kinowatt.models.blocking import Blocking, covers, nearest_first
 from kinowatt.models.ground import points
 from kinowatt.models.precision import exact
 from kinowatt.models.spec import ModelSpec
+from kinowatt.models.spots import placed
 from kinowatt.shot import CameraKey
 from kinowatt.worlds.toybox import camera
 from kinowatt.worlds.toybox.scene import MOVES, SHOTS
@@ -178,8 +179,7 @@ class _Things:
         owner_BN, u, v = self.frame(k)
         tracks_BKT = self.blocking.tracks_BKFT[:, :, j]
         track = tracks_BKT.gather(1, owner_BN.clamp(min=0)[..., None].expand(-1, -1, tracks_BKT.shape[-1]))
-        x = track[..., 0] + (track[..., 2].square() + height**-2).sqrt() * u
-        y = track[..., 1] + track[..., 3] * u + (track[..., 4].square() + height**-2).sqrt() * v
+        x, y = placed(track, u, v, height)
         column = ((x * height / width + 1.0) / 2.0 * width - 0.5).round()
         row = ((1.0 - y) / 2.0 * height - 0.5).round()
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)

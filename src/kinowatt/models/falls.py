@@ -21,10 +21,7 @@ RAIN_M_S, SNOW_M_S = 8.0, 1.1
 RAIN_CELL_M, SNOW_CELL_M = 0.45, 0.34
 RAIN_PERIOD_M, SNOW_PERIOD_M = 1.1, 0.5  # between drops one above the other
 STREAK_M = 0.25  # of a drop in a picture: half of the time between frames, 1/16 s
-DRIFT = 0.15 / RAIN_M_S  # metres to the side per metre fallen, where there is no wind; snow drifts three times as far
-WIND = 2.5 / RAIN_M_S  # of wind that blows things along
 NEAREST_M = 0.35
-CLOCK_S = 50.0  # what falls in clips begins at any time up to this
 
 
 def numbers(weather: str | None, seconds: float, drift: tuple[float, float]) -> list[float]:

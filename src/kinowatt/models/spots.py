@@ -169,6 +169,12 @@ def within(tracks_NT: torch.Tensor, pixels_NP2: torch.Tensor, height: int) -> tu
     return u, (y - tracks_NT[:, 3, None] * u) / l22[:, None]
 
 
+def placed(tracks_T: torch.Tensor, u: torch.Tensor, v: torch.Tensor, height: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where in the picture u and v of ellipses of tracks (..., TRACK) are, x and y: what `within` undoes."""
+    l11, l22 = ((tracks_T[..., k].square() + height**-2).sqrt() for k in (2, 4))
+    return tracks_T[..., 0] + l11 * u, tracks_T[..., 1] + tracks_T[..., 3] * u + l22 * v
+
+
 def axes_of(tracks_NT: torch.Tensor, height: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Half a pixel more on each side than they are: nothing is lost between pixels (as in blocking.covers)."""
     l11, l22 = ((tracks_NT[:, k].square() + height**-2).sqrt() for k in (2, 4))

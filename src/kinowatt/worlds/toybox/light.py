@@ -52,6 +52,8 @@ GRADES: dict[str | None, tuple[Rgb, Rgb]] = {  # tint; exposure factor, saturati
     "mysterious": ((0.88, 0.86, 1.22), (0.86, 0.90, 1.05)),
 }
 RAIN_M_S, SNOW_M_S = 8.0, 1.1
+DRIFT, WIND = 0.15 / RAIN_M_S, 2.5 / RAIN_M_S  # metres to the side per metre that rain falls, in calm air and where wind blows things along
+CLOCK_S = 50  # up to so many seconds before a scene begins its clouds and rain have begun
 LAMP_M, LAMP_ASIDE_DEG = (1.9, 2.4), 50.0  # how far from the middle of a scene a lamp stands and how high it hangs; beside the camera
 
 
@@ -82,12 +84,12 @@ def has_lamp(event: str) -> bool:
 
 def drift(scene: Scene) -> float:
     """Metres to +x by which rain drifts per metre that it falls; snow three times as far."""
-    return (2.5 * scene.heading * scene.pace if scene.event == "wind" else 0.15) / RAIN_M_S
+    return WIND * scene.heading * scene.pace if scene.event == "wind" else DRIFT
 
 
 def clock(scene: Scene) -> float:
     """Seconds since a scene's clouds and rain began, when it begins."""
-    return float(scene.seed % 50)
+    return float(scene.seed % CLOCK_S)
 
 
 def uniforms(scene: Scene, distance_m: float, frame_s: float) -> dict[str, Any]:
