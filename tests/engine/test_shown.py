@@ -15,9 +15,11 @@ from kinowatt.engine.standing import Cameras
 from kinowatt.models import vae
 from kinowatt.models.blocking import LOOKS, Blocking, looks
 from kinowatt.models.ground import points
+from kinowatt.models.limbs import HOOK, Limbs
 from kinowatt.models.painter import Painter, PainterConfig
-from kinowatt.models.spots import Stands, Views, places
+from kinowatt.models.spots import Stands, Views, middles, places
 from kinowatt.worlds.toybox import camera
+from kinowatt.worlds.toybox.light import HOURS
 
 SIDE = 48
 
@@ -125,10 +127,10 @@ def test_light_is_found_by_the_shadow_that_is_dark() -> None:
         shade = (Stands(stand.of(0, 1), views).fallen(places(SIDE, SIDE)[None]).near(1.0)[0] > 0).unflatten(0, (SIDE, SIDE))
         assert int(shade.sum()) > 10
         picture = torch.where(shade, -0.8, torch.full((3, SIDE, SIDE), 0.5))
-        found = of(picture, cameras, stand).light
+        found = of(picture, cameras, stand).lit(["noon"]).light
         assert found is not None
         assert float(found @ light) > math.cos(math.radians(25.0))
-    assert of(torch.full((3, SIDE, SIDE), 0.5), cameras, stand).light is None, "an overcast sky throws none"
+    assert of(torch.full((3, SIDE, SIDE), 0.5), cameras, stand).lit(list(HOURS)).light is None, "an overcast sky throws none"
 
 
 @torch.no_grad()
@@ -152,3 +154,35 @@ def test_a_thing_that_hides_all_of_the_place_leaves_a_backdrop_all_the_same() ->
     full, empty = pictures(shown, 0, 9)
     assert bool(full.isfinite().all())
     assert bool(empty.isfinite().all())
+
+
+@torch.no_grad()
+def test_a_rope_goes_with_what_hangs_from_it() -> None:
+    cameras = seen("static")
+    focal, far = float(cameras.rows_BF44[0, 0, 0, 3]), float(cameras.focus_B)
+    size, y = 0.2 * focal / far, -0.3
+    stand = ball([(x, y) for x in (-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.2, 0.1)], size)
+    hook = torch.zeros(1, 2, HOOK)
+    middle = middles(stand.tracks_BKFT, cameras.rows_BF44[:, None].float(), cameras.focus_B[:, None, None])[0, 0, 4]
+    hook[0, 0] = torch.cat([middle + torch.tensor([0.0, 0.0, 1.0]), cameras.rows_BF44[0, 0, 1, :2].float()])
+    stand = replace(stand, hooks_BKH=hook)
+
+    def roped(frame: int) -> torch.Tensor:
+        own = stand.of(frame, 1)
+        limbs = Limbs(own, Stands(own, Views(cameras.of(frame, 1).rows_BF44, cameras.focus_B, torch.tensor([[0.0, 0.0, 1.0]]))))
+        return (limbs.beside(places(SIDE, SIDE)[None], SIDE)[0] > 0.5).any(0).unflatten(0, (SIDE, SIDE))
+
+    dark = -1.5
+    picture = torch.where(roped(0), dark, torch.full((3, SIDE, SIDE), 0.5))
+    shown = of(picture, cameras, stand)
+    torch.nn.init.constant_(shown.painter.limbs.outward.bias, dark)
+    shown.painter.limbs.outward.bias[vae.COLOURS] = 5.0
+    full, empty = pictures(shown, 0, 9)
+    here, there = roped(0) & ~roped(6), roped(6) & ~roped(0)
+    assert min(int(here.sum()), int(there.sum())) > 10
+    assert float(empty[6].min()) > 0.3, "nothing hangs in the place"
+    assert float(full[6][:, here].mean()) > 0.3, "nor in what comes later, where it hung"
+    assert float(full[6][:, there].mean()) < -0.5
+    other = of(picture, cameras, replace(stand, hooks_BKH=None))
+    full, _ = pictures(other, 6, 1)
+    assert float(full[0][:, here].mean()) < 0.0, "what is not known to be a rope stays"

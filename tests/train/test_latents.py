@@ -8,17 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from kinowatt import language
 from kinowatt.errors import WeightsError
 from kinowatt.models import falls, vae, weights
 from kinowatt.models.blocking import COLORS, MOST, POSE, TRACK, Blocking, looks
 from kinowatt.models.dit import DITS
+from kinowatt.models.painter import BACKDROP_CHANNELS, Painter, PainterConfig
 from kinowatt.models.steering import ray_maps
 from kinowatt.models.text import TextConfig, TextEncoder
+from kinowatt.train import painter as train_painter
 from kinowatt.train import spark
 from kinowatt.train.data import HELD_OUT, Block, Bucket, bucket_of
 from kinowatt.train.latents import LatentStore, close_look, in_color, latent_block, mirrored_cameras, repainted
+from kinowatt.train.painter import PainterTask
+from kinowatt.train.recipes import RECIPES
 from kinowatt.train.spark import Spark
 from kinowatt.worlds.toybox import camera, physics, scene
 from kinowatt.worlds.toybox.physics import Thing
@@ -184,6 +189,25 @@ def test_weights_of_fewer_blocks_go_on_in_a_deeper_network() -> None:
     assert not torch.allclose(new(x, level, ids), old(x, level, ids), atol=1e-2)
 
 
+def test_a_painter_that_was_told_less_goes_on(store: LatentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_painter, "stores", lambda *_: (store, store))
+    task = PainterTask(RECIPES["tiny"], tmp_path, torch.device("cpu"), 0.0)
+    torch.nn.init.normal_(task.model.things.outward.weight)
+    less = {k: v[:, :-2] if k == "things.layers.0.weight" else v for k, v in task.model.state_dict().items()}
+    task.model.load_state_dict(less | {"things.layers.0.weight": F.pad(less["things.layers.0.weight"], (0, 2))})
+    with torch.no_grad():
+        before, _ = task.loss(0)
+    weights.save(tmp_path / "painter.safetensors", less, {"vocabulary": list(language.VOCABULARY), "total_J": 7.0})
+    new = PainterTask(RECIPES["tiny"], tmp_path, torch.device("cpu"), 0.0)
+    assert new.start(tmp_path) == 7.0
+    with torch.no_grad():
+        after, _ = new.loss(0)
+    torch.testing.assert_close(after, before)
+    weights.save(tmp_path / "painter.safetensors", less, {"vocabulary": ["ball"], "total_J": 7.0})
+    with pytest.raises(WeightsError, match="its words are others"):
+        new.start(tmp_path)
+
+
 def test_pictures_are_single_frames_with_what_stands_in_them(store: LatentStore) -> None:
     latents, blocking = store.pictures(16, torch.Generator().manual_seed(0))
     assert latents.shape == (16, 48, 1, 2, 2)
@@ -218,3 +242,48 @@ def test_where_things_stand_counts_more() -> None:
     assert counts[0, 1, 2, 12, 4] == pytest.approx(1.0, abs=0.01)
     nothing = there.only(torch.zeros(1))
     assert torch.equal(spark.weights_of(nothing, 4, 4, 4.0, 1.0), torch.ones(1, 48, 2, 4, 4))
+
+
+@torch.no_grad()
+def test_clips_of_which_frames_are_given_see_them_as_their_place(store: LatentStore) -> None:
+    torch.manual_seed(0)
+    paints = Painter(PainterConfig(width=16, layers=2, thing_width=16, thing_layers=2, text_width=64), language.VOCABULARY).eval()
+    draw = store.draw(3, torch.Generator().manual_seed(2))
+    draw = dataclasses.replace(draw, told_B=torch.tensor([True, False, True]))
+    nothing = dataclasses.replace(draw, blocking=draw.blocking.only(torch.zeros(3)))
+    given = torch.tensor([True, False, False])
+    for b in range(3):
+        full, empty = spark.as_footage_shows(paints, nothing, nothing.blocking, b, given)
+        assert full.shape == (BACKDROP_CHANNELS, 3, 2, 2)
+        assert torch.equal(full, empty), "nothing stands there"
+        torch.testing.assert_close(full[:48, 0], draw.clean_BCFHW[b, :, 0].float())
+        full, empty = spark.as_footage_shows(paints, draw, draw.blocking, b, given)
+        assert torch.equal(full, empty) == (b == 1), "where it is not told, it is not to be seen"
+
+
+@pytest.mark.usefixtures("quietly")
+def test_a_lesson_shows_what_a_take_is_shown(store: LatentStore) -> None:
+    torch.manual_seed(0)
+    paints = Painter(PainterConfig(width=16, layers=2, thing_width=16, thing_layers=2, text_width=64), language.VOCABULARY).eval()
+    task = spark.SparkTask.__new__(spark.SparkTask)
+    task.painter, task.device = paints, torch.device("cpu")
+    draw = store.draw(64, torch.Generator().manual_seed(2))
+    lesson = task._lesson(draw, torch.Generator().manual_seed(3))
+    ceiling, _ = lesson.anchored
+    there = lesson.backdrop_BCFHW[:, -1].flatten(1).amax(1) > 0
+    edits = ((ceiling > 0) & (ceiling < 1)).all(1)
+    assert int(edits.sum()) > 0
+    assert not there[edits].any(), "edits have no backdrop"
+    footage = (ceiling == 0).any(1) & there
+    assert int(footage.sum()) > 5
+    for b in footage.nonzero()[:, 0].tolist():
+        at = int((ceiling[b] == 0).nonzero()[0])
+        off = (lesson.empty_BCFHW[b, :48, at] - lesson.clean_BCFHW[b, :, at]).abs()
+        assert float(off.median()) < 1e-3, "the place is the footage's"
+    words = there & (ceiling == 1).all(1)
+    painted = paints.paint(draw.views, draw.words_BL, 2, 2)
+    dry = words & (draw.falls_BFN[:, 0, 1] == 0)
+    torch.testing.assert_close(lesson.empty_BCFHW[dry], painted[dry])
+    assert lesson.falls_BCFHW[draw.falls_BFN[:, 0, 1] == 0].abs().max() == 0
+    at = lesson.noised(RECIPES["tiny"], torch.Generator().manual_seed(4))
+    assert torch.equal(at.level_BF == 0, ceiling == 0)

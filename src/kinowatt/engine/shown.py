@@ -2,8 +2,8 @@
 
 The place is level ground and what is far away, seen by the clip's cameras: so each pixel of a frame is looked up where the nearest given
 frame saw the same point. Where none did, or where something or its shadow hid it, colours spread from beside it. Things are cut out of the
-place and set where the blocking has them, as wide and as high; things that the footage does not show are the painter's, and so are shadows,
-where those of the footage tell from where the light comes.
+place and set where the blocking has them, as wide and as high; things that the footage does not show are the painter's, and so are ropes,
+and shadows, where those of the footage tell from where the light comes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
+from kinowatt.engine.backdrop import HANGING
 from kinowatt.engine.conditioning import Known
 from kinowatt.engine.plan import Plan
 from kinowatt.engine.standing import Cameras, cameras, projected
 from kinowatt.models import vae
 from kinowatt.models.blocking import Blocking, covers, in_picture, in_sight, nearest_first
 from kinowatt.models.ground import points
+from kinowatt.models.limbs import Limbs, hooks
 from kinowatt.models.painter import Painter
 from kinowatt.models.spec import ModelSpec
 from kinowatt.models.spots import Stands, Views, placed, places, within
@@ -46,7 +48,7 @@ class Shown:
     rows_1L: torch.Tensor  # token rows of the clip's words
     blocking: Blocking | None  # of the clip
     given: dict[int, torch.Tensor]  # latent frames (1, C, 1, H, W)
-    time: str | None = None  # of day, where words name it
+    light: torch.Tensor | None = None  # from where most of it comes, a unit vector (3); None where no shadow tells
 
     def of(self, begin: int, count: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Channels (1, BACKDROP_CHANNELS, count, height, width) of so many latent frames, with what stands there and without; after
@@ -59,30 +61,38 @@ class Shown:
         light = self.light if self.light is not None else seen.new_tensor([0.0, 0.0, 1.0])  # an overcast sky's
         views = Views(seen[:, None], self.cameras.focus_B.expand(count), light.expand(count, -1))
         words, at = self.painter.words(self.rows_1L).expand(count, -1), places(*bare.shape[2:]).expand(count, -1, -1)
+        told = words, own, views, at, bare.shape[2]
         flat = bare.flatten(2).transpose(1, 2)
         if self.light is not None:
-            flat = self.painter.before(flat, words, own, views, at, bare.shape[2], bodies=False)
-        others = replace(own, looks_BKL=own.looks_BKL * ~self._whole_K[:, None])
-        flat = self.painter.before(flat, words, others, views, at, bare.shape[2], shadows=False)
-        pictures = flat.transpose(1, 2).unflatten(2, bare.shape[2:])
-        return _channels(torch.stack([self._set(picture, begin + n) for n, picture in enumerate(pictures)])), empty
+            flat = self.painter.shaded(flat, *told)
+        others = self._only(own, ~self._whole_K)
+        pictures = _pictures(self.painter.bodied(flat, words, others, *told[2:]), bare.shape)
+        pictures = torch.stack([self._set(picture, begin + n) for n, picture in enumerate(pictures)])
+        flat = self.painter.limbed(pictures.flatten(2).transpose(1, 2), words, self._only(own, ~self._whole_K | self._hang_K), *told[2:])
+        return _channels(_pictures(flat, bare.shape)), empty
 
-    @functools.cached_property
-    def light(self) -> torch.Tensor | None:
-        """From where most of the light seems to come, a unit vector (3): of many directions that whose shadows are the darkest beside what
-        is around them. None where none is dark."""
+    def _only(self, blocking: Blocking, which_K: torch.Tensor) -> Blocking:
+        return replace(blocking, looks_BKL=blocking.looks_BKL * which_K[:, None])
+
+    def lit(self, times: Sequence[str]) -> Shown:
+        """With a light, of those that shine at these times of day: of many directions that whose shadows are the darkest beside what is
+        around them. The same where none is dark."""
         best: tuple[float, torch.Tensor | None] = (DARKER, None)
-        frames = list(self.given)[:: max(len(self.given) // 3, 1)][:3]
-        for elevation in {math.radians(hour.elevation_deg) for time, hour in HOURS.items() if self.time in (time, None)}:
+        for elevation in {math.radians(HOURS[time].elevation_deg) for time in times}:
             for turn in range(AZIMUTHS):
                 azimuth = 2.0 * math.pi * turn / AZIMUTHS
                 level = math.cos(elevation)
                 light = torch.tensor([level * math.cos(azimuth), level * math.sin(azimuth), math.sin(elevation)])
-                darker = [self._darker(j, light) for j in frames]
-                mean = sum(darker) / len(darker)
-                if mean > best[0]:
+                if (mean := self.darker(light)) > best[0]:
                     best = mean, light
-        return best[1]
+        return replace(self, light=best[1])
+
+    def darker(self, light: torch.Tensor) -> float:
+        """By how much shadows would be darker than the ground beside them, if light came from there: over DARKER if it does."""
+        if self.blocking is None:
+            return 0.0
+        frames = list(self.given)[:: max(len(self.given) // 3, 1)][:3]
+        return sum(self._darker(j, light) for j in frames) / len(frames)
 
     def _darker(self, j: int, light: torch.Tensor) -> float:
         """By how much the shadows of a given frame would be darker than the ground beside them, if light came from there."""
@@ -128,9 +138,26 @@ class Shown:
                 else:  # what is dark beside a thing may be its shadow all the same
                     grey, beside = picture.mean(0), self._near_things(j, picture.shape[1:], BESIDE)
                     hidden |= beside & (grey < grey[beside & ~hidden].median() - DARKER)
-                there = (~hidden).float()[None]
+                there = (~(hidden | self._roped(j, picture.shape[1:]))).float()[None]
             found[j] = picture, there
         return found
+
+    def _roped(self, j: int, size: Sequence[int]) -> torch.Tensor:
+        """Where (H, W) ropes, the beams above them and their shadows are in a given frame."""
+        assert self.blocking is not None
+        light = self.cameras.rows_BF44.new_tensor([0.0, 0.0, 1.0]) if self.light is None else self.light
+        own = self._only(self.blocking.of(j, 1), self._hang_K)
+        stands = Stands(own, Views(self.cameras.of(j, 1).rows_BF44, self.cameras.focus_B, light[None]))
+        found = [Limbs(own, stands)] + [Limbs(own, stands, fallen=True)] * (self.light is not None)
+        beside = torch.cat([limbs.beside(places(*size)[None], size[0])[0] for limbs in found])
+        return (beside > 0).any(0).unflatten(0, tuple(size))
+
+    @functools.cached_property
+    def _hang_K(self) -> torch.Tensor:
+        """Which things hang from ropes."""
+        assert self.blocking is not None
+        hooks_BKH = self.blocking.hooks_BKH
+        return torch.zeros(self.blocking.looks_BKL.shape[1], dtype=torch.bool) if hooks_BKH is None else hooks_BKH[0, :, 2] > 0
 
     def _place(self, k: int) -> torch.Tensor:
         """Colours (3, H, W) of the place as a frame shows it."""
@@ -239,8 +266,11 @@ def shown(
     given = {f: known.latents_1CFHW[:, :, f : f + 1].float().cpu() for f in range(inside) if known.ceiling_1F[0, f] == 0.0}
     if not given:
         return None
-    time = next((token.removeprefix("time=") for token in plan.tokens if token.startswith("time=")), None)
-    return Shown(painter, cameras(plan, path, spec), painter.text.ids([plan.tokens]), blocking, given, time)
+    seen = cameras(plan, path, spec)
+    if blocking is not None and HANGING in plan.tokens:
+        blocking = replace(blocking, hooks_BKH=hooks(blocking, seen.rows_BF44.float(), seen.focus_B))
+    said = [token.removeprefix("time=") for token in plan.tokens if token.startswith("time=")]
+    return Shown(painter, seen, painter.text.ids([plan.tokens]), blocking, given).lit(said[:1] or list(HOURS))
 
 
 def spread(colours_CHW: torch.Tensor, known_1HW: torch.Tensor) -> torch.Tensor:
@@ -256,6 +286,11 @@ def spread(colours_CHW: torch.Tensor, known_1HW: torch.Tensor) -> torch.Tensor:
         filled = F.interpolate(filled, size=share.shape[2:], mode="bilinear", align_corners=False)
         filled = sums + filled * (1.0 - share)
     return filled[0]
+
+
+def _pictures(flat_FP3: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Pixels as pictures of a shape (F, C, H, W)."""
+    return flat_FP3.transpose(1, 2).unflatten(2, tuple(shape[2:]))
 
 
 def _channels(pictures_FCHW: torch.Tensor) -> torch.Tensor:

@@ -54,6 +54,11 @@ class Blocking:
         """With the things of those clips only."""
         return replace(self, looks_BKL=self.looks_BKL * told_B.to(self.looks_BKL)[:, None, None])
 
+    def one(self, b: int) -> Blocking:
+        """Clip b alone."""
+        poses, hooks = (None if part is None else part[b : b + 1] for part in (self.poses_BKFP, self.hooks_BKH))
+        return Blocking(self.tracks_BKFT[b : b + 1], self.looks_BKL[b : b + 1], poses, hooks)
+
     def wider(self, by: float) -> Blocking:
         """With ellipses so much larger."""
         return replace(self, tracks_BKFT=self.tracks_BKFT * torch.tensor([1.0, 1.0, by, by, by, 1.0]).to(self.tracks_BKFT))

@@ -25,6 +25,7 @@ from kinowatt.errors import WeightsError
 from kinowatt.models import falls, ground, vae, weights
 from kinowatt.models.blocking import Blocking
 from kinowatt.models.limbs import LIMB, SPAN, Limbs
+from kinowatt.models.solids import MEETS, PASSES, Solids
 from kinowatt.models.spots import REACH, SHADE, SPOT, THING, Stands, Views, places, within
 from kinowatt.models.text import TextConfig, TextEncoder
 
@@ -83,8 +84,8 @@ class Painter(nn.Module):
         self.text = TextEncoder(TextConfig(tuple(vocabulary), width=config.text_width, layers=config.text_layers))
         self.place = Pixels(ground.TOLD + SKY, config.text_width, config.width, config.layers, vae.COLOURS)
         self.thing = nn.Sequential(nn.Linear(THING + config.text_width, config.thing_width), nn.SiLU())
-        self.things = Pixels(SPOT, config.thing_width, config.thing_width, config.thing_layers, vae.COLOURS + 1)
-        self.shadows = Pixels(SHADE, config.thing_width, config.thing_width, config.shadow_layers, vae.COLOURS + 1)
+        self.things = Pixels(SPOT + MEETS, config.thing_width, config.thing_width, config.thing_layers, vae.COLOURS + 1)
+        self.shadows = Pixels(SHADE + PASSES, config.thing_width, config.thing_width, config.shadow_layers, vae.COLOURS + 1)
         self.limb = nn.Sequential(nn.Linear(LIMB + config.text_width, config.limb_width), nn.SiLU())
         self.limbs = Pixels(SPAN, config.limb_width, config.limb_width, config.limb_layers, vae.COLOURS + 1)
         self.drops = nn.Sequential(nn.Linear(config.text_width, config.limb_width), nn.SiLU(), nn.Linear(config.limb_width, vae.COLOURS))
@@ -101,39 +102,54 @@ class Painter(nn.Module):
         return self.place(told_BPN.flatten(0, 1), words_BW, whose).unflatten(0, (batch, count))
 
     def before(
-        self,
-        place_BP3: torch.Tensor,
-        words_BW: torch.Tensor,
-        blocking: Blocking,
-        views: Views,
-        pixels_BP2: torch.Tensor,
-        height: int,
-        *,
-        shadows: bool = True,
-        bodies: bool = True,
+        self, place_BP3: torch.Tensor, words_BW: torch.Tensor, blocking: Blocking, views: Views, pixels_BP2: torch.Tensor, height: int
     ) -> torch.Tensor:
-        """The same colours with the things of a blocking of one frame before them, and their shadows below, or one of both; where pixels
-        are, x and y in half frame heights."""
+        """The same colours with the things of a blocking of one frame before them, and their shadows below; where pixels are, x and y in
+        half frame heights."""
+        shaded = self.shaded(place_BP3, words_BW, blocking, views, pixels_BP2, height)
+        bodies = self.bodied(shaded, words_BW, blocking, views, pixels_BP2, height)
+        return self.limbed(bodies, words_BW, blocking, views, pixels_BP2, height)
+
+    def shaded(
+        self, place_BP3: torch.Tensor, words_BW: torch.Tensor, blocking: Blocking, views: Views, pixels_BP2: torch.Tensor, height: int
+    ) -> torch.Tensor:
+        """With shadows alone."""
         stands = Stands(blocking, views)
-        b, k = stands.b, stands.k
-        said = self.thing(torch.cat([stands.told(height), words_BW[b]], 1))
+        solids, fallen, said = Solids(stands), stands.fallen(pixels_BP2), self._said(stands, words_BW, height)
 
         def shade(n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-            return self.shadows(stands.shades(fallen, n, p, height), said, n)
+            lies = stands.shades(fallen, n, p, height)
+            return self.shadows(torch.cat([lies, solids.passes(fallen.point(n, p), solids.light[n], n)], 1), said, n)
+
+        below = laid(place_BP3, fallen.near(REACH), stands.b, stands.k, stands.order_BK, shade)
+        return self._limbs(below, Limbs(blocking, stands, fallen=True), stands, words_BW, pixels_BP2, height)
+
+    def bodied(
+        self, place_BP3: torch.Tensor, words_BW: torch.Tensor, blocking: Blocking, views: Views, pixels_BP2: torch.Tensor, height: int
+    ) -> torch.Tensor:
+        """With things alone, without shadows and thin parts."""
+        stands = Stands(blocking, views)
+        solids, said = Solids(stands), self._said(stands, words_BW, height)
+        u, v = within(stands.tracks, pixels_BP2[stands.b], height)
 
         def thing(n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-            return self.things(stands.spots(u[n, p], v[n, p], n, height), said, n)
+            lies = stands.spots(u[n, p], v[n, p], n, height)
+            return self.things(torch.cat([lies, solids.meets(stands.rays(pixels_BP2[stands.b[n], p], n), n)], 1), said, n)
 
-        if shadows:
-            fallen = stands.fallen(pixels_BP2)
-            place_BP3 = laid(place_BP3, fallen.near(REACH), b, k, stands.order_BK, shade)
-            place_BP3 = self._limbs(place_BP3, Limbs(blocking, stands, fallen=True), stands, words_BW, pixels_BP2, height)
-        if not bodies:
-            return place_BP3
-        u, v = within(stands.tracks, pixels_BP2[b], height)
         near = 1.0 - (u.square() + v.square()) / REACH**2
-        place_BP3 = laid(place_BP3, near, b, k, stands.order_BK, thing)
+        return laid(place_BP3, near, stands.b, stands.k, stands.order_BK, thing)
+
+    def limbed(
+        self, place_BP3: torch.Tensor, words_BW: torch.Tensor, blocking: Blocking, views: Views, pixels_BP2: torch.Tensor, height: int
+    ) -> torch.Tensor:
+        """With thin parts alone."""
+        stands = Stands(blocking, views)
         return self._limbs(place_BP3, Limbs(blocking, stands), stands, words_BW, pixels_BP2, height)
+
+    def _said(self, stands: Stands, words_BW: torch.Tensor, height: int) -> torch.Tensor:
+        """What is said to the pixels of each thing."""
+        said: torch.Tensor = self.thing(torch.cat([stands.told(height), words_BW[stands.b]], 1))
+        return said
 
     def _limbs(
         self, below_BP3: torch.Tensor, limbs: Limbs, stands: Stands, words_BW: torch.Tensor, pixels_BP2: torch.Tensor, height: int

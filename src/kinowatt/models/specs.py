@@ -18,11 +18,11 @@ SPARK = ModelSpec(
     folder=Path(__file__).parent / "spark",
     sha256={
         "codec.safetensors": "cd33baedf626e374dd56b99baf6b9aaa937197e1b350d3ac541b0357ece9466d",
-        "denoiser.safetensors": "524c5b2b478c335b8be04e2ff55ec9f2aa933acac21e1e0fe7e06430f71ec6ba",
+        "denoiser.safetensors": "5f9f1bd7a5b3496c3fd315df81694ba1895be27be1804e0b13c20ca6732cfc9a",
         "director.safetensors": "db9e790699ef530d15641b10fefa80d49f83309e0ea38d03935297ea9639eac9",
         "interpolator.safetensors": "e964c7b20db99306dd5078e2e1bfbe6fc654c28d60f3ce5d62b9c1af8f459e94",
         "observer.safetensors": "00fb90268eb05c841162b97e627164fe3046ff74b6ae4ec7beb4ccf205f306d4",
-        "painter.safetensors": "95c5454a9700293f013cc0fe500be27d8b24a85dc4a7075bf6e1e5b6762ca915",
+        "painter.safetensors": "f6ff19cab21e73580a0e7c26690607e9225bb1b6fe0d9b69551489b95576a602",
         "poser.safetensors": "6176ccdfc72ab9f8ec76cc8041c18fbc2df5abeb21133cc56194462c4d09cc40",
     },
     licence="Apache-2.0",
@@ -42,10 +42,10 @@ SPARK = ModelSpec(
     grid=16,
     most_pixels=256 * 256,
     hands_over=True,
-    # Held out at 256 px: pictures that latents hold 39.0 dB (32.2 over subjects), frames between 27.4 (faded 25.3); backdrops .21 off of a
-    # variance of .92. The noise stands in the world, and clips from words begin from backdrops (docs/decisions/0013 to 0025); not distilled
-    # yet. 420 Wh in all receipts, of which 288 are of these weights.
-    weakness="this spark was trained for seventeen hours on a CPU: things are there, throw shadows and move, cameras follow in three clips "
+    # Held out at 256 px: pictures that latents hold 39.0 dB (32.2 over subjects), frames between 27.4 (faded 25.3); backdrops .22 off of a
+    # variance of .99. The noise stands in the world, and clips from words begin from backdrops (docs/decisions/0013 to 0027); not distilled
+    # yet. 472 Wh in all receipts, of which 313 are of these weights.
+    weakness="this spark was trained for eighteen hours on a CPU: things are there, throw shadows and move, cameras follow in three clips "
     "of four, a quarter of the shapes is wrong, blades are soft and rain is faint; things from footage that is given move on without "
     "turning, and what it draws is softer than that footage",
 )

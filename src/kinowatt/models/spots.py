@@ -50,10 +50,13 @@ class Views:
 
 @dataclass(frozen=True, eq=False)
 class Fallen:
-    """Where pixels (N, P) lie beside things as the light sees them, in sizes of the thing: the vector (N, P, 3) from the thing's middle to
+    """Where on the ground pixels are, in the world (B, P, 3), and, of things of clips b (N), where they (N, P) lie beside them as the light
+    sees it, in sizes of the thing: the vector (N, P, 3) from the thing's middle to
     the ground there, and that along the light's axes: to the side, up and towards the light; how far it lies from the camera; and whether
     there is ground."""
 
+    point_BP3: torch.Tensor
+    b: torch.Tensor
     away_NP3: torch.Tensor
     seen_NP3: torch.Tensor
     far_NP: torch.Tensor
@@ -64,6 +67,10 @@ class Fallen:
         beside, up, towards = self.seen_NP3.unbind(-1)
         there = self.ground_NP & (towards < reach) & (towards > -LONGEST)
         return torch.where(there, 1.0 - (beside.square() + up.square()) / reach**2, -1.0)
+
+    def point(self, n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+        """Where in the world (M, 3) the ground is at pixels p beside things n."""
+        return self.point_BP3[self.b[n], p]
 
 
 class Stands:
@@ -118,6 +125,12 @@ class Stands:
         return torch.cat([lies[:, :2], x[:, None], y[:, None], along, away, round_M1, *_waves(lies), *faces], 1).clamp(-6.0, 6.0)
 
     @exact
+    def rays(self, pixels_M2: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+        """Directions in the world (M, 3) of pixels, as things n are seen."""
+        rows = self.rows[self.b[n]]
+        return rows[:, 1, :3] * pixels_M2[:, :1] + rows[:, 2, :3] * pixels_M2[:, 1:] + rows[:, 3, :3] * rows[:, 0, 3:]
+
+    @exact
     def fallen(self, pixels_BP2: torch.Tensor) -> Fallen:
         """Where the ground of pixels lies beside each thing."""
         right, up, forward = (self.rows[:, None, i, :3] for i in (1, 2, 3))
@@ -128,7 +141,7 @@ class Stands:
         point = from_BP3 + torch.where(on, steps, 0.0)[..., None] * ray
         away = (point[self.b] - self.middle[:, None]) / self.size[:, None, None]
         seen = torch.einsum("nij,npj->npi", self.lit, away)
-        return Fallen(away, seen, steps[self.b] / self.size[:, None], on[self.b])
+        return Fallen(point, self.b, away, seen, steps[self.b] / self.size[:, None], on[self.b])
 
     def shades(self, fallen: Fallen, n: torch.Tensor, p: torch.Tensor, height: int) -> torch.Tensor:
         """What is told of pixels (M, SHADE) in shadows: where they lie as the light sees the thing, and along the thing's own axes."""

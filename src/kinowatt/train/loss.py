@@ -47,14 +47,14 @@ def random_ceilings(batch: int, frames: int, generator: torch.Generator) -> tupl
 
 
 def random_levels(
-    batch: int, frames: int, shift: float, generator: torch.Generator, begins_B: torch.Tensor
+    ceiling: torch.Tensor, lag: torch.Tensor, shift: float, generator: torch.Generator, begins_B: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise levels (B, F): any step per clip, as likely as any other, lagged, shifted and capped as in sampling; and which frames (B, F)
-    come from their clip's backdrop, where it `begins` below 1: those that move, where nothing is given.
+    """Noise levels (B, F) below ceilings (B, F): any step per clip, as likely as any other, lagged (B), shifted and capped as in sampling;
+    and which frames (B, F) come from their clip's backdrop, where it `begins` below 1: those that move, where nothing is given.
 
     Steps from a logit-normal law (Esser et al. 2024) hardly ever come near 1, where sampling begins (LOG.md).
     """
-    ceiling, lag = random_ceilings(batch, frames, generator)
+    batch, frames = ceiling.shape
     made_B = (begins_B < 1.0) & (lag == 0) & (ceiling > 0).all(1) & (ceiling == 1).any(1)
     step = torch.rand(batch, generator=generator) * torch.where(made_B, unshifted(begins_B, shift), 1.0)
     rows = [shifted(lagged(step[b : b + 1], frames, float(lag[b])), shift) for b in range(batch)]
@@ -89,15 +89,18 @@ def noised(
     beside: torch.Tensor | None = None,
     dice: Dice = PLAIN,
     under: tuple[torch.Tensor, torch.Tensor] | None = None,
+    anchored: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> Noised:
-    """A clip with noise of the dice at random levels; `beside` (B, C, F', H, W) follows it as it is.
+    """A clip with noise of the dice at random levels; `beside` (B, C, F', H, W) follows it as it is. `anchored`: ceilings (B, F) and lags
+    (B) as `random_ceilings` gives them; default: at random.
 
     `under`: what lies under the noise of clips (B, C, F, H, W) where they begin, and the level (B) at which each of them does: on a
     straight way from there, as sampling goes it (Liu et al. 2023, arXiv 2209.03003, whose ways may begin anywhere).
     """
     batch, _, frames = clean_BCFHW.shape[:3]
     begins_B = torch.ones(batch) if under is None else under[1]
-    level, made_BF = (t.to(clean_BCFHW.device) for t in random_levels(batch, frames, shift, generator, begins_B))
+    anchored = random_ceilings(batch, frames, generator) if anchored is None else anchored
+    level, made_BF = (t.to(clean_BCFHW.device) for t in random_levels(*anchored, shift, generator, begins_B))
     noise = dice.roll(clean_BCFHW.shape, generator).to(clean_BCFHW.device)
     x, shown, velocity = torch.lerp(clean_BCFHW, noise, up(level)), level, noise - clean_BCFHW
     if under is not None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from kinowatt import language
+from kinowatt.errors import WeightsError
 from kinowatt.models import painter, vae, weights
 from kinowatt.models.blocking import Blocking, covers
 from kinowatt.models.limbs import Limbs
@@ -35,6 +37,22 @@ class PainterTask:
         self.model = Painter(PainterConfig(), language.VOCABULARY)
         self.module: nn.Module = self.model
         self.held_out, self.store = stores(recipe, cache, deadline, self.model.text)
+
+    def start(self, folder: Path) -> float | None:
+        """Begin with the painter of a model folder, to which numbers of pixels that it was not told mean nothing at first; returns the
+        joules that it has cost. WeightsError."""
+        tensors, config = weights.load(folder / painter.FILE)
+        mine = self.model.state_dict()
+        try:
+            if config["vocabulary"] != list(language.VOCABULARY):
+                raise WeightsError("its words are others")
+            grown = {k: F.pad(v.float(), (0, mine[k].shape[-1] - v.shape[-1])) for k, v in tensors.items()}
+            self.model.load_state_dict(grown)
+        except (KeyError, RuntimeError, WeightsError) as error:
+            said = str(error).splitlines()[0]
+            raise WeightsError(f"{folder / painter.FILE} does not fit this painter; train one from nothing ({said})") from error
+        cost: float | None = config.get("total_J")
+        return cost
 
     def loss(self, step: int) -> tuple[torch.Tensor, int]:
         """Of this step's pixels."""

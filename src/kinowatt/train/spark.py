@@ -14,6 +14,7 @@ from torch import nn
 
 from kinowatt import language
 from kinowatt.engine.parallel import World
+from kinowatt.engine.shown import DARKER, Shown
 from kinowatt.engine.standing import Cameras, Dice
 from kinowatt.errors import WeightsError
 from kinowatt.models import precision, vae, weights
@@ -25,13 +26,13 @@ from kinowatt.models.steering import steered, steering
 from kinowatt.models.text import TextConfig, TextEncoder
 from kinowatt.train.data import HELD_OUT
 from kinowatt.train.latents import Draw, LatentStore, latent_blocks
-from kinowatt.train.loss import Noised, noised, velocity_loss
+from kinowatt.train.loss import Noised, noised, random_ceilings, velocity_loss
 from kinowatt.train.recipes import Recipe
 from kinowatt.train.shard import Rows
 from kinowatt.train.stages import EXAM_BLOCKS, halved, in_time
 
 PATH_SHARE = 0.5  # of clips whose camera path is given as rays
-BACKDROP_SHARE = 0.8  # of clips whose backdrop is shown: edits have none
+BACKDROP_SHARE = 0.8  # of clips whose backdrop is shown, of those that are no edits: an enlarged one has none
 BEGINS = 0.9  # the level of noise at which such clips begin, their backdrop under it (engine/backdrop.py)
 POSED_SHARE = 0.9  # of clips in whose backdrop things are turned as they are
 WORDS_ALONE, BLOCKING_ALONE = 0.15, 0.05  # of clips: told no blocking, or nothing but that
@@ -39,6 +40,7 @@ REFERENCE_SHARE = 0.1  # of batches with a close look beside the clip, outside o
 SHORT, SHORT_SHARE = 5, 0.5  # latent frames (17 of the film) of clips that are cut short, and how many are: they cost less than half
 STILL_SHARE = 0.4  # of batches: single frames of clips, of which there are more for the same work
 STILLS_PER_CLIP = 8
+OF_FALLS = 8.0  # and so much more where rain or snow changes it by one: else a network leaves out what is so faint
 OF_THINGS = 4.0  # what a pixel of a thing counts: things are a tenth of the picture, and what people look at
 WIDER = 1.3  # than its ellipse is what counts as a thing
 BEHIND = "dit.behind."  # by name: lets nothing through at first
@@ -103,7 +105,8 @@ class Spark(nn.Module):
 class Lesson:
     """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path), from where the clips are seen, what
     stands where (no things: it is not told), of which clips (B) that is told, backdrops with what is told of that and without (zeros:
-    none), with all of it, the levels (B) at which clips begin from that, and, or None, what stands beside."""
+    none), with all of it, the levels (B) at which clips begin from that, what each number counts for what falls before it (or None), which
+    frames are given (ceilings (B, F) and lags (B)), and, or None, what stands beside."""
 
     clean_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
@@ -115,12 +118,15 @@ class Lesson:
     empty_BCFHW: torch.Tensor
     under_BCFHW: torch.Tensor
     begins_B: torch.Tensor
+    falls_BCFHW: torch.Tensor
+    anchored: tuple[torch.Tensor, torch.Tensor]
     beside_BCFHW: torch.Tensor | None
 
     def noised(self, recipe: Recipe, generator: torch.Generator) -> Noised:
         """Its clips on their way to noise."""
         dice, under = Dice(recipe.standing, self.cameras, self.blocking), (self.under_BCFHW, self.begins_B)
-        return noised(self.clean_BCFHW, recipe.shift, generator, beside=self.beside_BCFHW, dice=dice, under=under)
+        beside, anchored = self.beside_BCFHW, self.anchored
+        return noised(self.clean_BCFHW, recipe.shift, generator, beside=beside, dice=dice, under=under, anchored=anchored)
 
     def untold(self) -> Lesson:
         """With nothing told of what stands where: guidance moves away from that."""
@@ -139,6 +145,17 @@ def weights_of(blocking: Blocking, height: int, width: int, of_things: float, re
     inside, _, _ = covers(blocking.wider(WIDER), height * vae.SMALL, width * vae.SMALL)
     stands = inside.amax(1)[:, None].expand(-1, vae.COLOURS, -1, -1, -1)
     return vae.fold(rest + (of_things - rest) * stands)
+
+
+def as_footage_shows(painter: Painter, draw: Draw, blocking: Blocking, b: int, given_F: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Backdrops (BACKDROP_CHANNELS, F, H, W) of clip b of which frames are given, with what stands there and without, as a take has them;
+    its light is that of the scene, where shadows tell of it."""
+    given = {f: draw.clean_BCFHW[b : b + 1, :, f : f + 1].float() for f in given_F.nonzero()[:, 0].tolist()}
+    cameras = Cameras(draw.cameras.rows_BF44[b : b + 1], draw.cameras.focus_B[b : b + 1])
+    seen = Shown(painter, cameras, draw.words_BL[b : b + 1], blocking.one(b).things(), given)
+    seen = dataclasses.replace(seen, light=draw.lights_B3[b] if seen.darker(draw.lights_B3[b]) > DARKER else None)
+    full, empty = seen.of(0, draw.clean_BCFHW.shape[2], *draw.clean_BCFHW.shape[3:])
+    return (full if bool(draw.told_B[b]) else empty)[0], empty[0]
 
 
 class SparkTask:
@@ -202,32 +219,41 @@ class SparkTask:
             rays = torch.cat([rays, torch.zeros_like(rays[:, :, : beside.shape[2]])], 2)
             beside = beside.to(self.device).float()
         blocking = draw.blocking.only(draw.told_B)
-        shown = torch.rand(len(clean), generator=generator) < BACKDROP_SHARE
+        anchored = random_ceilings(len(clean), clean.shape[2], generator)
+        edits = ((anchored[0] > 0) & (anchored[0] < 1)).all(1)
+        shown = (torch.rand(len(clean), generator=generator) < BACKDROP_SHARE) & ~edits
         empty = clean.new_zeros(len(clean), BACKDROP_CHANNELS, *clean.shape[2:], dtype=torch.float32)
         full = all_of_it = empty
+        falls = torch.zeros_like(empty[:, : clean.shape[1]])
         if self.painter is not None:
             views = draw.views
             dry = self.painter.paint(views, draw.words_BL, *clean.shape[3:])
             posed = torch.rand(len(clean), 1, 1, 1, generator=generator) < POSED_SHARE
             poses = None if draw.blocking.poses_BKFP is None else draw.blocking.poses_BKFP * posed
             # What is not told is seen all the same in what a clip begins from: guidance moves away from a network that sees it so.
-            full = self.painter.peopled(dry, views, draw.words_BL, dataclasses.replace(draw.blocking, poses_BKFP=poses))
+            stand = dataclasses.replace(draw.blocking, poses_BKFP=poses)
+            full = self.painter.peopled(dry, views, draw.words_BL, stand)
             all_of_it, empty = (self.painter.rained(painted, views, draw.words_BL) for painted in (full, dry))
+            falls = (all_of_it - full)[:, : clean.shape[1]].abs()
             full = torch.where(draw.told_B[:, None, None, None, None], all_of_it, empty)
+            for b in (shown & (anchored[0] == 0).any(1)).nonzero()[:, 0].tolist():
+                full[b], empty[b] = as_footage_shows(self.painter, draw, stand, b, anchored[0][b] == 0)
         full, empty = ((painted * shown[:, None, None, None, None]).to(self.device) for painted in (full, empty))
         under, begins = all_of_it[:, : vae.COLOURS * vae.SMALL**2].to(self.device), torch.where(shown, BEGINS, 1.0)
         if self.painter is None:
             begins = torch.ones_like(begins)
         return Lesson(
             clean.to(self.device).float(), draw.rows_BL.to(self.device), rays, draw.cameras.to(self.device),
-            blocking.to(self.device), draw.told_B.to(self.device), full, empty, under, begins, beside,
+            blocking.to(self.device), draw.told_B.to(self.device), full, empty, under, begins, falls.to(self.device), anchored, beside,
         )  # fmt: skip
 
     def _loss(self, draw: Draw, generator: torch.Generator, of_things: float, rest: float = 1.0) -> torch.Tensor:
         """Velocity loss, where things stand counted `of_things`, elsewhere `rest`."""
         lesson = self._lesson(draw, generator)
         height, width = draw.clean_BCFHW.shape[3:]
-        weight = None if of_things == rest else weights_of(draw.blocking, height, width, of_things, rest).to(self.device)
+        weight = None
+        if of_things != rest:
+            weight = weights_of(draw.blocking, height, width, of_things, rest).to(self.device) + rest * OF_FALLS * lesson.falls_BCFHW
         denoiser, at = steered(self.denoiser, lesson.steering(0.0)), lesson.noised(self.recipe, generator)
         return velocity_loss(denoiser, at, lesson.rows_BL, weight)
 

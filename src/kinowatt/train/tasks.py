@@ -36,7 +36,7 @@ from kinowatt.train.spark import SparkTask
 
 TRAINED = ("codec", "interpolator", "painter", "director", "poser", "observer", "spark", "distil", "skies", "phyworld")
 CODEC, DENOISER = "codec.safetensors", "denoiser.safetensors"
-STARTED = ("codec", "interpolator", "spark", "distil")  # these can begin with weights; distil has to
+STARTED = ("codec", "interpolator", "painter", "spark", "distil")  # these can begin with weights; distil has to
 
 
 def run(
@@ -77,7 +77,9 @@ def run(
             if isinstance(recipe, Recipe):
                 _give(what, folder, start)
             task = _task(what, recipe, cache, device, deadline, world, weather, folder)
-        spent_J = task.start(start) if start is not None and isinstance(task, CodecTask | InterpolatorTask | SparkTask) else 0.0
+        spent_J: float | None = 0.0
+        if start is not None and isinstance(task, CodecTask | InterpolatorTask | PainterTask | SparkTask):
+            spent_J = task.start(start)
         left_s = wall_s - (time.monotonic() - begun) if data_share else wall_s
         least_s = max(left_s, wall_s / 10.0)
         receipt = train(
