@@ -45,8 +45,8 @@ SPARK = ModelSpec(
     # Held out at 256 px: pictures that latents hold 39.0 dB (32.2 over subjects), frames between 27.4 (faded 25.3); backdrops .22 off of a
     # variance of .99. The noise stands in the world, and clips from words begin from backdrops (docs/decisions/0013 to 0027); not distilled
     # yet. 472 Wh in all receipts, of which 313 are of these weights.
-    weakness="this spark was trained for eighteen hours on a CPU: things are there, throw shadows and move, cameras follow in three clips "
-    "of four, a quarter of the shapes is wrong, blades are soft and rain is faint; things from footage that is given move on without "
+    weakness="this spark was trained for eighteen hours on a CPU: things are there, throw shadows and move, cameras follow in seven clips "
+    "of ten, a quarter of the shapes is wrong, blades are soft and rain is faint; things from footage that is given move on without "
     "turning, and what it draws is softer than that footage",
 )
 
