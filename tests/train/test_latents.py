@@ -206,6 +206,10 @@ def test_a_painter_that_was_told_less_goes_on(store: LatentStore, tmp_path: Path
     weights.save(tmp_path / "painter.safetensors", less, {"vocabulary": ["ball"], "total_J": 7.0})
     with pytest.raises(WeightsError, match="its words are others"):
         new.start(tmp_path)
+    more = less | {"things.layers.0.weight": F.pad(less["things.layers.0.weight"], (0, 3))}
+    weights.save(tmp_path / "painter.safetensors", more, {"vocabulary": list(language.VOCABULARY), "total_J": 7.0})
+    with pytest.raises(WeightsError, match="it is told more"):
+        new.start(tmp_path)
 
 
 def test_pictures_are_single_frames_with_what_stands_in_them(store: LatentStore) -> None:
@@ -236,12 +240,18 @@ def test_where_things_stand_counts_more() -> None:
     tracks = torch.zeros(1, 1, 2, TRACK)
     tracks[..., :5] = torch.tensor([0.5, 0.5, 0.2, 0.0, 0.2])
     there = Blocking(tracks, torch.tensor([[looks("ball", "red", "matte", striped=False)]]))
-    counts = vae.unfold(spark.weights_of(there, 4, 4, 4.0, 1.0))
+    falls = torch.zeros(1, 48, 2, 4, 4)
+    counts = vae.unfold(spark.weights_of(there, falls, 4.0, 1.0))
     assert counts.shape == (1, 2, 3, 16, 16)
     assert counts[0, 1, 2, 4, 12] == pytest.approx(4.0, abs=0.1), "up to the right"
     assert counts[0, 1, 2, 12, 4] == pytest.approx(1.0, abs=0.01)
     nothing = there.only(torch.zeros(1))
-    assert torch.equal(spark.weights_of(nothing, 4, 4, 4.0, 1.0), torch.ones(1, 48, 2, 4, 4))
+    assert torch.equal(spark.weights_of(nothing, falls, 4.0, 1.0), torch.ones(1, 48, 2, 4, 4))
+    falls[0, 5, 1, 2, 3] = 0.5
+    rained = spark.weights_of(nothing, falls, 4.0, 1.0)
+    assert rained[0, 5, 1, 2, 3] == 1.0 + 0.5 * spark.OF_FALLS, "rain is faint, and counts"
+    assert rained.sum() == rained.numel() + 0.5 * spark.OF_FALLS
+    assert not spark.weights_of(nothing, falls, 4.0, 0.0).any(), "where things alone are asked for"
 
 
 @torch.no_grad()

@@ -51,9 +51,8 @@ class Views:
 @dataclass(frozen=True, eq=False)
 class Fallen:
     """Where on the ground pixels are, in the world (B, P, 3), and, of things of clips b (N), where they (N, P) lie beside them as the light
-    sees it, in sizes of the thing: the vector (N, P, 3) from the thing's middle to
-    the ground there, and that along the light's axes: to the side, up and towards the light; how far it lies from the camera; and whether
-    there is ground."""
+    sees it, in sizes of the thing: the vector (N, P, 3) from the thing's middle to the ground there, and that along the light's axes: to
+    the side, up and towards the light; how far it lies from the camera; and whether there is ground."""
 
     point_BP3: torch.Tensor
     b: torch.Tensor

@@ -19,7 +19,7 @@ from kinowatt.models.specs import SPARK
 from kinowatt.models.steering import steered
 from kinowatt.train.latents import Draw
 from kinowatt.train.recipes import Recipe
-from kinowatt.train.spark import OF_FALLS, OF_THINGS, Spark, SparkTask, weights_of
+from kinowatt.train.spark import OF_THINGS, Spark, SparkTask, weights_of
 
 GUIDANCE = 2.0  # that one pass learns to imitate
 GUIDED_SHARE = 0.75  # of steps; the others keep what was learnt before
@@ -62,8 +62,7 @@ class DistilTask(SparkTask):
             worded, without = (steered(self.teacher, how)(at.x_BCFHW, at.shown_BF, r).float() for how, r in both)
         guidance = torch.where(at.level_BF.amax(1) > SPARK.guided_below, 1.0, GUIDANCE)[:, None, None, None, None]
         wanted = (without + guidance * (worded - without))[:, :, : lesson.clean_BCFHW.shape[2]]
-        height, width = draw.clean_BCFHW.shape[3:]
-        weight = weights_of(draw.blocking, height, width, OF_THINGS, 1.0).to(self.device) + OF_FALLS * lesson.falls_BCFHW
+        weight = weights_of(draw.blocking, lesson.falls_BCFHW, OF_THINGS, 1.0)
         return at.error(steered(network, lesson.steering(switch))(at.x_BCFHW, at.shown_BF, rows), wanted, weight)
 
     def examine(self) -> dict[str, float]:

@@ -46,6 +46,8 @@ class PainterTask:
         try:
             if config["vocabulary"] != list(language.VOCABULARY):
                 raise WeightsError("its words are others")
+            if any(v.shape[-1] > mine[k].shape[-1] for k, v in tensors.items()):
+                raise WeightsError("it is told more")
             grown = {k: F.pad(v.float(), (0, mine[k].shape[-1] - v.shape[-1])) for k, v in tensors.items()}
             self.model.load_state_dict(grown)
         except (KeyError, RuntimeError, WeightsError) as error:

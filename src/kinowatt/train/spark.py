@@ -105,8 +105,8 @@ class Spark(nn.Module):
 class Lesson:
     """A batch as it is taught: clean latents (B, C, F, H, W), token rows (B, L), rays (zeros: no path), from where the clips are seen, what
     stands where (no things: it is not told), of which clips (B) that is told, backdrops with what is told of that and without (zeros:
-    none), with all of it, the levels (B) at which clips begin from that, what each number counts for what falls before it (or None), which
-    frames are given (ceilings (B, F) and lags (B)), and, or None, what stands beside."""
+    none), with all of it, the levels (B) at which clips begin from that, by how much what falls changes each number, which frames are given
+    (ceilings (B, F) and lags (B)), and, or None, what stands beside."""
 
     clean_BCFHW: torch.Tensor
     rows_BL: torch.Tensor
@@ -140,11 +140,13 @@ class Lesson:
         return steering(self.rays_BCFHW, torch.full((len(self.rows_BL),), switch), told, self.backdrop_BCFHW).to(self.clean_BCFHW)
 
 
-def weights_of(blocking: Blocking, height: int, width: int, of_things: float, rest: float) -> torch.Tensor:
-    """What each number of latents (B, C, F, height, width) counts: so much where things stand, so much elsewhere."""
+def weights_of(blocking: Blocking, falls_BCFHW: torch.Tensor, of_things: float, rest: float) -> torch.Tensor:
+    """What each number of latents (B, C, F, H, W) counts: so much where things stand, so much elsewhere, and more where what falls changes
+    it."""
+    height, width = falls_BCFHW.shape[3:]
     inside, _, _ = covers(blocking.wider(WIDER), height * vae.SMALL, width * vae.SMALL)
     stands = inside.amax(1)[:, None].expand(-1, vae.COLOURS, -1, -1, -1)
-    return vae.fold(rest + (of_things - rest) * stands)
+    return vae.fold(rest + (of_things - rest) * stands).to(falls_BCFHW) + rest * OF_FALLS * falls_BCFHW
 
 
 def as_footage_shows(painter: Painter, draw: Draw, blocking: Blocking, b: int, given_F: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -250,10 +252,7 @@ class SparkTask:
     def _loss(self, draw: Draw, generator: torch.Generator, of_things: float, rest: float = 1.0) -> torch.Tensor:
         """Velocity loss, where things stand counted `of_things`, elsewhere `rest`."""
         lesson = self._lesson(draw, generator)
-        height, width = draw.clean_BCFHW.shape[3:]
-        weight = None
-        if of_things != rest:
-            weight = weights_of(draw.blocking, height, width, of_things, rest).to(self.device) + rest * OF_FALLS * lesson.falls_BCFHW
+        weight = None if of_things == rest else weights_of(draw.blocking, lesson.falls_BCFHW, of_things, rest)
         denoiser, at = steered(self.denoiser, lesson.steering(0.0)), lesson.noised(self.recipe, generator)
         return velocity_loss(denoiser, at, lesson.rows_BL, weight)
 
